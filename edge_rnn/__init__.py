@@ -1,0 +1,1 @@
+"""edge_rnn: streaming inference of small recurrent networks on edge devices."""

@@ -1,0 +1,1 @@
+"""edge_rnn.export: training, quantization and export; for the workstation."""
