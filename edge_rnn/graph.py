@@ -23,7 +23,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class Graph:
     def expected_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape) of every array of this graph."""
         edge = ("mean", "std") if self.precision == "float32" else ("sx",)
-        needed: dict[str, tuple[str, tuple[int, ...]]] = {name: ("float32", (self.inputs,)) for name in edge}
+        needed: dict[str, tuple[str, tuple[int, ...]]] = dict.fromkeys(edge, ("float32", (self.inputs,)))
         for index, layer in enumerate(self.layers):
             needed.update(layer.arrays(index, self.precision))
         return needed
@@ -213,8 +213,8 @@ def _check_arrays(arrays: Mapping[str, Array], needed: Mapping[str, tuple[str, t
             raise BundleError(f"array {name!r} holds NaN or Inf: the training diverged")
 
 
-def as_precision(value: object) -> Precision:
+def as_precision(value: str) -> Precision:
     """Narrow a manifest's or a user's word to a Precision."""
     if value not in ("float32", "int8"):
         raise BundleError(f"precision is {value!r}, expected float32 or int8")
-    return cast(Precision, value)
+    return value
