@@ -23,7 +23,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -213,8 +213,9 @@ def _check_arrays(arrays: Mapping[str, Array], needed: Mapping[str, tuple[str, t
             raise BundleError(f"array {name!r} holds NaN or Inf: the training diverged")
 
 
-def as_precision(value: str) -> Precision:
+def as_precision(value: object) -> Precision:
     """Narrow a manifest's or a user's word to a Precision."""
-    if value not in ("float32", "int8"):
-        raise BundleError(f"precision is {value!r}, expected float32 or int8")
-    return value
+    for known in get_args(Precision):
+        if value == known:
+            return cast(Precision, known)
+    raise BundleError(f"precision is {value!r}, expected float32 or int8")
