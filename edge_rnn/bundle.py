@@ -1,0 +1,93 @@
+"""Read a .ernn bundle without trusting it: size caps, no pickle, no compression, every hash checked.
+
+A bundle is one stored zip: manifest.json, model.onnx, weights.npz, golden.npz (docs/bundle.md).
+Writing is `edge_rnn.export.bundle_writer`'s work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .arrays import Array, unpack_arrays, unpack_zip
+from .errors import BundleError
+from .graph import Graph
+from .manifest import Manifest
+
+MAX_BUNDLE_BYTES = 64 << 20
+MEMBERS = ("manifest.json", "model.onnx", "weights.npz", "golden.npz")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model as it crosses from the workstation to a device; `onnx` stays bytes until an engine wants it."""
+
+    manifest: Manifest
+    graph: Graph
+    onnx: bytes = field(repr=False)
+    golden_bytes: bytes = field(repr=False)
+    digest: str
+    """bundle_digest: SHA-256 (hex) of the file."""
+
+    @cached_property
+    def golden(self) -> dict[str, Array]:
+        """`x` (256, I) float32, `y` (256, C) float32, `y_q` int32 for int8, and the final state `state.<name>`."""
+        return _read_golden(self.golden_bytes, self.graph)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle from a file; raises BundleError."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            blob = file.read(MAX_BUNDLE_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from error
+    return parse_bundle(blob, str(path))
+
+
+def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
+    """Read a bundle from bytes; raises BundleError with what was expected and what came."""
+    if len(blob) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"{what} is larger than {MAX_BUNDLE_BYTES >> 20} MiB, no small network needs that")
+    members = unpack_zip(blob, what)
+    for name in sorted(set(MEMBERS) - set(members)):
+        raise BundleError(f"{what} lacks {name}: expected a bundle with {', '.join(MEMBERS)}")
+    manifest = Manifest.from_json(members["manifest.json"])
+    _check_hashes(manifest, members, what)
+    graph = Graph(manifest.precision, manifest.layers, unpack_arrays(members["weights.npz"], f"{what}: weights.npz"))
+    if graph.digest() != manifest.model_digest:
+        raise BundleError(
+            f"{what}: the weights do not have the manifest's model_digest: it is damaged, export it again"
+        )
+    if graph.states != manifest.states:
+        raise BundleError(f"{what}: the manifest's states are not those of its layers")
+    digest = hashlib.sha256(blob).hexdigest()
+    return Bundle(manifest, graph, members["model.onnx"], members["golden.npz"], digest)
+
+
+def _check_hashes(manifest: Manifest, members: dict[str, bytes], what: str) -> None:
+    inside = {name: hashlib.sha256(body).hexdigest() for name, body in members.items() if name != "manifest.json"}
+    for name in sorted(set(inside) ^ set(manifest.files)):
+        raise BundleError(f"{what}: {name} is in the {'zip' if name in inside else 'manifest'} alone")
+    for name, digest in inside.items():
+        if digest != manifest.files[name]:
+            raise BundleError(f"{what}: {name} does not have the hash the manifest gives: it is damaged")
+
+
+def _read_golden(blob: bytes, graph: Graph) -> dict[str, Array]:
+    golden = unpack_arrays(blob, "golden.npz")
+    steps = len(golden["x"]) if "x" in golden and golden["x"].ndim else 0
+    needed: dict[str, tuple[str, tuple[int, ...]]] = {
+        "x": ("float32", (steps, graph.inputs)),
+        "y": ("float32", (steps, graph.outputs)),
+    }
+    if graph.precision == "int8":
+        needed["y_q"] = ("int32", (steps, graph.outputs))
+    needed.update({f"state.{s.name}": (s.dtype, (s.width,)) for s in graph.states})
+    came = {name: (array.dtype.name, array.shape) for name, array in golden.items()}
+    if came != needed or steps == 0:
+        raise BundleError(f"golden.npz holds {came}, expected {needed}")
+    return golden

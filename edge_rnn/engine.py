@@ -1,0 +1,147 @@
+"""What an engine is: a pure step over a state that the caller owns. Opening one by name.
+
+    engine.step(x, state, out)        x (N, I) float32, out (N, C) float32: one step of N streams
+    engine.step_int(xq, state, out)   int8 models: xq (N, I) int16, out (N, C) int32 Q16 logits
+    engine.run(x, state, out)         x (T, I), out (T, C): T steps of one stream
+    engine.bind(state)                a function sample (I,) -> logits (C,) on that state, for the hot path
+
+Weights are shared and read-only, so one engine serves many streams and threads; a state serves one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import Array
+from .errors import EdgeRnnError, MissingExtra, SnapshotError, UsageError
+from .graph import Graph, StateSpec
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+F32 = npt.NDArray[np.float32]
+I16 = npt.NDArray[np.int16]
+I32 = npt.NDArray[np.int32]
+Step = Callable[[Any], F32]
+
+
+class State:
+    """The recurrent state of N streams: one array (N, width) per `Graph.states` entry, zero at first."""
+
+    __slots__ = ("arrays", "specs", "streams")
+
+    def __init__(self, specs: tuple[StateSpec, ...], streams: int = 1) -> None:
+        self.specs = specs
+        self.streams = streams
+        self.arrays: tuple[Array, ...] = tuple(np.zeros((streams, s.width), s.dtype) for s in specs)
+
+    def zero(self) -> None:
+        """Back to the state before the first sample."""
+        for array in self.arrays:
+            array.fill(0)
+
+    def copy(self) -> State:
+        """An independent state with the same values."""
+        twin = State(self.specs, self.streams)
+        for mine, theirs in zip(self.arrays, twin.arrays, strict=True):
+            np.copyto(theirs, mine)
+        return twin
+
+    def to_bytes(self) -> bytes:
+        """Little-endian, array after array."""
+        return b"".join(np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("<")).tobytes() for a in self.arrays)
+
+    def from_bytes(self, blob: bytes) -> None:
+        """Take the values `to_bytes` gave; raises SnapshotError when the length is another."""
+        size = sum(a.nbytes for a in self.arrays)
+        if len(blob) != size:
+            raise SnapshotError(f"a state of {len(blob)} bytes came, this model's has {size}: is it another model's?")
+        offset = 0
+        for array in self.arrays:
+            little = np.frombuffer(blob, array.dtype.newbyteorder("<"), array.size, offset)
+            np.copyto(array, little.reshape(array.shape))
+            offset += array.nbytes
+
+
+class Engine(Protocol):
+    """One way to compute a graph. All engines give the same bits (int8) or the same numbers (float32)."""
+
+    name: str
+    graph: Graph
+
+    def step(self, x: F32, state: State, out: F32) -> None:
+        """One step of N streams: x (N, I) -> out (N, C), the state updated in place."""
+        ...
+
+    def step_int(self, xq: I16, state: State, out: I32) -> None:
+        """The same in exact integers, for int8 models; raises UsageError for others."""
+        ...
+
+    def run(self, x: F32, state: State, out: F32) -> None:
+        """T steps of one stream: x (T, I) -> out (T, C)."""
+        ...
+
+    def bind(self, state: State) -> Step:
+        """A checked function sample -> logits (C,) on that state; the array is reused at the next call."""
+        ...
+
+
+# Best first. The value is the module under edge_rnn.engines, each with `open_bundle(bundle) -> Engine` and `require()`.
+ENGINES = {"native": "native", "numpy": "numpy", "onnxruntime": "onnxruntime"}
+
+
+def open_engine(bundle: Bundle, name: str = "auto") -> Engine:
+    """Open an engine by name; "auto" is the fastest one this machine has."""
+    if name != "auto":
+        if name not in ENGINES:
+            raise UsageError(f"engine {name!r} is unknown, expected auto, {', '.join(ENGINES)}")
+        return _open(name, bundle)
+    try:
+        return _open("native", bundle)
+    except EdgeRnnError:
+        return _open("numpy", bundle)
+
+
+def _open(name: str, bundle: Bundle) -> Engine:
+    module = importlib.import_module(f"edge_rnn.engines.{ENGINES[name]}")
+    engine: Engine = module.open_bundle(bundle)
+    return engine
+
+
+def available_engines() -> dict[str, str | None]:
+    """Engine name -> None when it can be opened here, else the reason why not."""
+    reasons: dict[str, str | None] = {}
+    for name, module in ENGINES.items():
+        try:
+            importlib.import_module(f"edge_rnn.engines.{module}").require()
+            reasons[name] = None
+        except MissingExtra as error:
+            reasons[name] = str(error)
+        except UsageError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def as_sample(sample: Any, inputs: int) -> F32:
+    """One sample as contiguous float32 (1, I); refuses another shape, NaN, Inf, and what is not a real number."""
+    x = as_samples(sample, inputs, 1)
+    if not np.isfinite(x).all():
+        raise UsageError(f"a sample of {inputs} finite numbers was expected, got {sample!r}: use push to impute")
+    return x.reshape(1, inputs)
+
+
+def as_samples(samples: Any, inputs: int, ndim: int) -> F32:
+    """Numbers as contiguous float32 whose last axis is I; raises UsageError for other shapes and kinds."""
+    x = np.asarray(samples)
+    if x.dtype.kind not in "fiub":
+        raise UsageError(f"samples of real numbers were expected, got dtype {x.dtype}")
+    if x.ndim != ndim or x.shape[-1] != inputs:
+        form = ", ".join(["T"] * (ndim - 1) + [str(inputs)])
+        raise UsageError(f"samples of shape ({form}) were expected, got {x.shape}: check the channels")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(x, np.float32)

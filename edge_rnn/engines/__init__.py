@@ -1,0 +1,1 @@
+"""The engines; `edge_rnn.engine.open_engine` opens one by name."""

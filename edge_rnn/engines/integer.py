@@ -1,0 +1,1 @@
+"""The exact int8 arithmetic in NumPy (docs/numeric.md)."""
