@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .arrays import Array
 from .errors import EdgeRnnError, MissingExtra, SnapshotError, UsageError
-from .graph import Graph, StateSpec
+from .graph import StateSpec
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -72,7 +72,6 @@ class Engine(Protocol):
     """One way to compute a graph. All engines give the same bits (int8) or the same numbers (float32)."""
 
     name: str
-    graph: Graph
 
     def step(self, x: F32, state: State, out: F32) -> None:
         """One step of N streams: x (N, I) -> out (N, C), the state updated in place."""

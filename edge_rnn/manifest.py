@@ -59,8 +59,10 @@ class GapPolicy:
     on_long: str = "reset"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.short <= self.long:
-            raise BundleError(f"gap policy has short {self.short}, long {self.long}: expected 0 <= short <= long")
+        if not 0 <= self.short <= self.long <= 1_000_000:
+            raise BundleError(
+                f"gap policy has short {self.short}, long {self.long}: expected 0 <= short <= long <= 1e6"
+            )
         if self.on_short not in ("hold", "reset") or self.on_long not in ("reset", "keep"):
             raise BundleError(f"gap policy {self.on_short!r}/{self.on_long!r}: expected hold|reset / reset|keep")
 

@@ -71,7 +71,7 @@ class NumpyEngine:
 
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream."""
-        return bind_step(self, state)
+        return bind_step(self, self.graph, state)
 
 
 def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
@@ -80,10 +80,11 @@ def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
         engine.step(x[t : t + 1], state, out[t : t + 1])
 
 
-def bind_step(engine: Engine, state: State) -> Step:
+def bind_step(engine: Engine, graph: Graph, state: State) -> Step:
     """A function sample -> logits that checks the sample; the array it returns is reused at the next step."""
-    out = np.zeros((1, engine.graph.outputs), np.float32)
-    inputs, row = engine.graph.inputs, out[0]
+    out: F32 = np.zeros((1, graph.outputs), np.float32)
+    inputs = graph.inputs
+    row: F32 = out[0]
 
     def step(sample: Any) -> F32:
         engine.step(as_sample(sample, inputs), state, out)

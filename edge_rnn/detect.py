@@ -1,0 +1,162 @@
+"""Probabilities in, decisions out: smoothing, hysteresis, minimum duration, refractory time, re-arming.
+
+Per class, at every sample: p is an exponential moving average of the probability. Idle -> active when p >= enter
+for min_ms without a break; active -> idle when p < exit; then silence for refractory_ms, and a new start only after
+p < exit again. Classes are independent. Time is the sample index; no clock and no I/O here.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import SnapshotError
+from .manifest import DetectorParams
+
+F64 = npt.NDArray[np.float64]
+
+IDLE, CANDIDATE, ACTIVE, REARMING = range(4)
+_TRACK = struct.Struct("<dBqqqd")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A class started (`reason` is None) at sample `at`, or ended there; `first` is its first sample over enter."""
+
+    label: int
+    first: int
+    at: int
+    started: int
+    peak: float
+    reason: str | None
+
+
+@dataclass(slots=True)
+class _Track:
+    """What the detector remembers of one class."""
+
+    p: float = math.nan  # the average; NaN until the first probability
+    phase: int = IDLE
+    first: int = 0  # first sample of the run that is a candidate or active
+    started: int = 0  # sample of the decision to start
+    ready: int = 0  # first sample at which it may re-arm
+    peak: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One class's parameters in samples."""
+
+    label: int
+    alpha: float
+    enter: float
+    exit: float
+    hold: int
+    silence: int
+
+
+def smoothing_factor(smooth_ms: float, rate_hz: float) -> float:
+    """The weight of the newest probability, 1 - exp(-1000 / (smooth_ms * rate_hz)): 63 % of a step after smooth_ms."""
+    return 1.0 if smooth_ms == 0 else -math.expm1(-1000.0 / (smooth_ms * rate_hz))
+
+
+def samples_of(ms: float, rate_hz: float) -> int:
+    """How many sample periods cover a time."""
+    return math.ceil(ms * rate_hz / 1000.0 - 1e-9)
+
+
+def softmax(logits: npt.NDArray[np.float32]) -> F64:
+    """Class probabilities (T, C) of logits (T, C), summed column by column so that a cut of T changes no bit."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    e: F64 = np.exp(shifted)
+    total = e[:, 0].copy()
+    for k in range(1, e.shape[1]):
+        total += e[:, k]
+    e /= total[:, None]
+    return e
+
+
+class Detector:
+    """Decides, sample by sample, which classes are on. `rules` holds label index -> parameters."""
+
+    def __init__(self, rules: dict[int, DetectorParams], rate_hz: float) -> None:
+        self._rules = [
+            _Rule(
+                label,
+                smoothing_factor(params.smooth_ms, rate_hz),
+                params.enter,
+                params.exit,
+                samples_of(params.min_ms, rate_hz),
+                samples_of(params.refractory_ms, rate_hz),
+            )
+            for label, params in sorted(rules.items())
+        ]
+        self._tracks = [_Track() for _ in self._rules]
+
+    @property
+    def active(self) -> bool:
+        """Whether any class is watched."""
+        return bool(self._rules)
+
+    def push(self, probabilities: F64, first: int) -> list[Decision]:
+        """Take probabilities (T, C) of the samples from `first` on; decisions in order of time, then label."""
+        decisions: list[Decision] = []
+        columns = probabilities[:, [rule.label for rule in self._rules]].tolist()
+        for index, row in enumerate(columns, first):
+            for rule, track, probability in zip(self._rules, self._tracks, row, strict=True):
+                _advance(rule, track, probability, index, decisions)
+        return decisions
+
+    def end(self, at: int, reason: str) -> list[Decision]:
+        """End what is active and forget everything, as after a reset."""
+        ended = [
+            Decision(rule.label, track.first, at, track.started, track.peak, reason)
+            for rule, track in zip(self._rules, self._tracks, strict=True)
+            if track.phase == ACTIVE
+        ]
+        self._tracks = [_Track() for _ in self._rules]
+        return ended
+
+    def snapshot(self) -> bytes:
+        """What is remembered, as bytes."""
+        return b"".join(_TRACK.pack(t.p, t.phase, t.first, t.started, t.ready, t.peak) for t in self._tracks)
+
+    def restore(self, blob: bytes) -> None:
+        """Take what `snapshot` gave; raises SnapshotError when it is of another number of classes."""
+        if len(blob) != _TRACK.size * len(self._rules):
+            raise SnapshotError(
+                f"the snapshot's detector does not have the {len(self._rules)} classes of this stream's"
+            )
+        tracks = [_Track(*values) for values in _TRACK.iter_unpack(blob)]
+        if any(track.phase > REARMING for track in tracks):
+            raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
+        self._tracks = tracks
+
+
+def _advance(rule: _Rule, track: _Track, probability: float, index: int, decisions: list[Decision]) -> None:
+    p = track.p
+    p = probability if p != p else p + rule.alpha * (probability - p)
+    track.p = p
+    if track.phase == ACTIVE:
+        track.peak = max(track.peak, p)
+        if p < rule.exit:
+            decisions.append(Decision(rule.label, track.first, index, track.started, track.peak, "exit"))
+            track.ready = index + rule.silence
+            track.phase = REARMING if rule.silence else IDLE
+    elif track.phase == REARMING:
+        if index >= track.ready and p < rule.exit:
+            track.phase = IDLE
+    elif p >= rule.enter:
+        if track.phase == IDLE:
+            track.phase, track.first, track.peak = CANDIDATE, index, p
+        track.peak = max(track.peak, p)
+        if index - track.first >= rule.hold:
+            track.phase, track.started = ACTIVE, index
+            decisions.append(Decision(rule.label, track.first, index, index, track.peak, None))
+    else:
+        track.phase = IDLE
