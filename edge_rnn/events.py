@@ -103,11 +103,15 @@ class Fault:
 Event = Started | Ended | Gap | Fault
 
 
+def when_ns(event: Event | Score) -> int:
+    """When it was said: an end and a gap at their second time."""
+    return event.t1_ns if isinstance(event, Ended | Gap) else event.t_ns
+
+
 def to_line(event: Event | Score, start_wall_ns: int | None = None) -> str:
     """One JSON line; with the wall time of the stream's start known, `wall` (RFC 3339, UTC) is added."""
     line = event.to_json()
     if start_wall_ns is not None:
-        t_ns = event.t1_ns if isinstance(event, Ended | Gap) else event.t_ns
-        wall = datetime.datetime.fromtimestamp((start_wall_ns + t_ns) / 1e9, datetime.UTC)
+        wall = datetime.datetime.fromtimestamp((start_wall_ns + when_ns(event)) / 1e9, datetime.UTC)
         line["wall"] = wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return json.dumps(line, separators=(",", ":"))

@@ -93,7 +93,7 @@ class Timeline:
         """Plan the steps for samples x (T, I); `t_ns` and `seq` are None, an int (the first sample's) or (T,)."""
         rows = len(x)
         self.counters.received += rows
-        finite: npt.NDArray[np.bool_] = np.isfinite(x).all(axis=1)
+        finite = np.asarray(np.isfinite(x).all(axis=1))
         missing = self._missing_before(rows, t_ns, seq)
         if missing is None and self._run == 0 and finite.all():
             return [self._take(x)] if rows else []

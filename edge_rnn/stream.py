@@ -128,15 +128,14 @@ class Stream:
         self._keep_scores(steps)
         return events
 
-    def scores(self) -> list[Score]:
-        """The last push's class probabilities, a Score for each step made."""
+    def scores(self, every: int = 1) -> list[Score]:
+        """The last push's class probabilities: a Score for each step whose sample index `every` divides."""
         labels = self.model.manifest.labels
-        rows = zip(
-            self.last_index.tolist(), softmax(self.last_scores).tolist(), self.last_quality.tolist(), strict=True
-        )
+        kept = self.last_index % every == 0
+        columns = (self.last_index[kept], softmax(self.last_scores[kept]), self.last_quality[kept])
         return [
             Score(self._timeline.time_ns(index), dict(zip(labels, row, strict=True)), QUALITIES[quality])
-            for index, row, quality in rows
+            for index, row, quality in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
     def finish(self) -> list[Event]:

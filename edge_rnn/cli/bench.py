@@ -1,0 +1,52 @@
+"""`edge-rnn bench`: microseconds a step of every engine on the user's own model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to time.")],
+    against: Annotated[str, typer.Option(help="Engines, separated by commas; default: all that are here.")] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of 200 steps of each engine.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Time one step of every engine, interleaved in one process, after they were found to agree."""
+    from .. import bench as timing
+    from ..engine import available_engines
+    from ..errors import UsageError
+    from ..model import load
+    from .progress import progress
+
+    here = available_engines()
+    names = [name.strip() for name in against.split(",")] if against else [n for n, why in here.items() if why is None]
+    unknown = [name for name in names if name not in here]
+    if unknown:
+        raise UsageError(f"--against names {', '.join(unknown)}, expected engines of: {', '.join(here)}")
+    models = {name: load(bundle, name) for name in names}
+    manifest = next(iter(models.values())).manifest
+    x = timing.walk([c.mean for c in manifest.channels], [c.std for c in manifest.channels], timing.CHUNK)
+    timing.check_same({name: model.stream().step for name, model in models.items()}, x)
+    steps = {name: model.stream().step for name, model in models.items()}
+    with progress("timing", rounds + max(1, rounds // 10)) as advance:
+        figures = timing.interleave(steps, x, rounds, on_round=advance)
+    report = {"model": manifest.title, "engines": figures, "ratios": timing.ratios(figures, names[0])}
+    if as_json:
+        print(json.dumps(report))
+        return
+    for name, why in here.items():
+        if why is not None:
+            print(f"{name}: skipped, {why}", file=sys.stderr)
+    print(table(figures))
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    """The figures as aligned text, fastest first."""
+    rows = [f"{'engine':<14}{'p50 us':>10}{'p99 us':>10}{'max us':>10}"]
+    for name, f in sorted(figures.items(), key=lambda item: item[1]["p50_us"]):
+        rows.append(f"{name:<14}{f['p50_us']:>10.2f}{f['p99_us']:>10.2f}{f['max_us']:>10.1f}")
+    return "\n".join(rows)

@@ -1,0 +1,55 @@
+"""The Typer application and the one place where errors become exit codes.
+
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 source lost, 4 parity or signature, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from ..errors import EdgeRnnError
+from . import bench, demo, export, run, train
+
+app = typer.Typer(
+    name="edge-rnn",
+    help="Streaming inference of small recurrent networks on edge devices.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("export")(export.export)
+app.command("import")(export.import_)
+app.command("verify")(export.verify)
+app.command("inspect")(export.inspect)
+app.command("run")(run.run)
+app.command("bench")(bench.bench)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit code; our own errors are one sentence on stderr."""
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except EdgeRnnError as error:
+        print(f"edge-rnn: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("edge-rnn: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our pipe closed it, as `head` does: nothing is wrong. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def script() -> None:
+    """The console script."""
+    sys.exit(main())

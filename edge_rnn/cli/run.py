@@ -1,0 +1,73 @@
+"""`edge-rnn run`: samples from a source through a model, events as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+
+def run(
+    bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to run.")],
+    source: Annotated[str, typer.Option(help="A file (CSV, JSON lines, npz recordings) or - for standard input.")],
+    sink: Annotated[list[str] | None, typer.Option(help="A file to append to, or - for standard output.")] = None,
+    scores: Annotated[str, typer.Option(help="Also score lines: every sample (all) or every N-th (every=N).")] = "",
+    speed: Annotated[str, typer.Option(help="max, or 1x, 4x ... of the model's rate.")] = "max",
+    engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary on stderr as one JSON object.")] = False,
+) -> None:
+    """Run a model on a stream of samples.
+
+    Lines in: CSV with or without a header, or {"t":12.34,"seq":617,"v":[0.1,9.7]}. Lines out: start, event, gap,
+    fault and, with --scores, score. A summary with latency, drops and gaps goes to stderr at the end.
+    """
+    from .. import pipeline
+    from ..endpoints.sinks import open_sink
+    from ..endpoints.sources import open_source
+    from ..model import load
+
+    every, pace = _scores(scores), _speed(speed)
+    model = load(bundle, engine)
+    opened = open_source(source, tuple(c.name for c in model.manifest.channels), strict=strict)
+    sinks = [open_sink(url) for url in sink or ["-"]]
+    stream = model.stream(name=source)
+    try:
+        report = pipeline.run(opened, stream, sinks, scores_every=every, pace=pace)
+    finally:
+        for one in sinks:
+            one.close()
+    summary = {"model": model.manifest.title, "engine": model.engine.name, **report.to_json()}
+    summary["malformed_lines"] = opened.malformed
+    for line in opened.reports:
+        print(f"edge-rnn: skipped {line}", file=sys.stderr)
+    print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
+
+
+def _text(summary: dict[str, object]) -> str:
+    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in summary.items()).replace('"', "")
+
+
+def _scores(text: str) -> int:
+    if text == "":
+        return 0
+    number = "1" if text == "all" else text.removeprefix("every=")
+    if not number.isdigit() or int(number) < 1:
+        raise UsageError(f"--scores {text!r} was given, expected all or every=N with N of 1 or more")
+    return int(number)
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        pace = float(text.removesuffix("x"))
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < 1e6:
+        raise UsageError(f"--speed {text!r} was given, expected max, 1x, 4x ...")
+    return pace

@@ -1,0 +1,116 @@
+"""Where samples come from, by URL: a file (CSV, JSON lines, npz recordings) or `-`, the standard input.
+
+A source is an iterable of chunks. It raises SourceError when it cannot be opened or breaks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from ..errors import SourceError, UsageError
+from .lines import Chunk, LineDecoder
+
+BLOCK_BYTES = 1 << 18
+BLOCK_SAMPLES = 4096
+
+
+class Source(Protocol):
+    """An iterable of chunks that counts the lines it could not read."""
+
+    @property
+    def malformed(self) -> int:
+        """Lines that were skipped."""
+        ...
+
+    @property
+    def reports(self) -> list[str]:
+        """What was wrong with the first of them."""
+        ...
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunks in order of time."""
+        ...
+
+
+def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) -> Source:
+    """Open a source by URL; raises UsageError for a kind that is unknown, SourceError when it is not there."""
+    parts = urlsplit(url)
+    if url == "-":
+        return LineSource(sys.stdin.buffer, channels, strict)
+    if parts.scheme not in ("", "file"):
+        raise UsageError(f"source {url!r} is of kind {parts.scheme}://, expected a file or - for standard input")
+    path = Path(unquote(parts.path) if parts.scheme == "file" else url)
+    if path.suffix == ".npz":
+        return RecordingSource(path, channels)
+    try:
+        return LineSource(path.open("rb"), channels, strict)
+    except OSError as error:
+        raise SourceError(f"cannot open the source {path}: {error.strerror}") from error
+
+
+class LineSource:
+    """Lines of a file or pipe; what has come is given at once, so a slow sensor is not held back."""
+
+    def __init__(self, file: BinaryIO, channels: tuple[str, ...], strict: bool) -> None:
+        self._file = file
+        self._decoder = LineDecoder(channels, strict)
+
+    @property
+    def malformed(self) -> int:
+        """Lines that were skipped."""
+        return self._decoder.malformed
+
+    @property
+    def reports(self) -> list[str]:
+        """What was wrong with the first of them."""
+        return self._decoder.reports
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunks as the lines come."""
+        with self._file:
+            while block := os.read(self._file.fileno(), BLOCK_BYTES):
+                chunk = self._decoder.feed(block)
+                if chunk is not None:
+                    yield chunk
+            chunk = self._decoder.close()
+            if chunk is not None:
+                yield chunk
+
+
+@dataclass
+class RecordingSource:
+    """Recordings of an .npz (docs/recordings.md), one after the other; each begins with a fresh state."""
+
+    path: Path
+    channels: tuple[str, ...]
+    malformed: int = 0
+    reports: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunks, recording by recording."""
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in ("x", "rec_start", "channels", "scale") if name in file}
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise SourceError(f"cannot read the recordings {self.path}: {error}") from error
+        names = [str(name) for name in arrays.get("channels", self.channels)]
+        missing = [name for name in self.channels if name not in names]
+        if "x" not in arrays or missing:
+            raise SourceError(f"{self.path} lacks {', '.join(missing) or 'x'}: its channels are {', '.join(names)}")
+        columns = [names.index(name) for name in self.channels]
+        starts = arrays.get("rec_start", np.array([0, len(arrays["x"])]))
+        scale = np.asarray(arrays.get("scale", np.ones(len(names))), np.float64)[columns]
+        for number, (first, last) in enumerate(pairwise(starts)):
+            for at in range(first, last, BLOCK_SAMPLES):
+                rows = arrays["x"][at : min(at + BLOCK_SAMPLES, last)][:, columns]
+                samples = np.ascontiguousarray(rows * scale, np.float32)
+                yield Chunk(samples, restart=at == first, name=f"{self.path.stem}/{number}")

@@ -1,0 +1,113 @@
+"""Feed a stream from a source and tell the sinks: chunks in, lines out. Clock and sleep are arguments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .endpoints.lines import Chunk
+from .endpoints.sinks import Sink
+from .events import Event, Score, to_line, when_ns
+from .latency import Histogram
+from .stream import Stream
+
+
+@dataclass
+class Report:
+    """What a run did: samples and gaps (the stream's counters), events by type, time spent."""
+
+    samples: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+    latency: Histogram = field(default_factory=Histogram)
+    seconds: float = 0.0
+    source_seconds: float = 0.0
+    stream_seconds: float = 0.0
+    interrupted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json` and the summary on stderr."""
+        timing = {"total": self.seconds, "source": self.source_seconds, "stream": self.stream_seconds}
+        return {
+            "samples": self.samples,
+            "events": self.events,
+            "step_latency": self.latency.to_json(),
+            "seconds": {name: round(value, 6) for name, value in timing.items()},
+        }
+
+
+def run(
+    source: Iterable[Chunk],
+    stream: Stream,
+    sinks: Iterable[Sink],
+    *,
+    scores_every: int = 0,
+    pace: float = 0.0,
+    clock_ns: Callable[[], int] = time.perf_counter_ns,
+    sleep: Callable[[float], None] = time.sleep,
+    on_chunk: Callable[[int], None] | None = None,
+) -> Report:
+    """Run until the source ends. `scores_every` N > 0 adds each Nth sample's score line.
+
+    `pace` 0 goes as fast as it can; 1 feeds samples one by one at the model's rate, 4 at four times it. Step latency
+    is the time of a push divided by its samples; `on_chunk` hears how many samples came. An interrupt
+    (KeyboardInterrupt) ends the run cleanly.
+    """
+    sinks = list(sinks)
+    report = Report()
+    period_ns = 1e9 / (stream.model.manifest.rate_hz * pace) if pace else 0.0
+    began = clock_ns()
+    chunks = iter(source if not pace else _paced(source, period_ns, clock_ns, sleep))
+    try:
+        while (chunk := _next(chunks, report, clock_ns)) is not None:
+            events = stream.reset() if chunk.restart and stream.counters.received else []
+            before = clock_ns()
+            events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
+            spent = clock_ns() - before
+            report.stream_seconds += spent / 1e9
+            report.latency.add(spent / max(len(chunk.samples), 1), len(chunk.samples))
+            _tell(sinks, [*events, *(stream.scores(scores_every) if scores_every else [])], report)
+            if on_chunk is not None:
+                on_chunk(len(chunk.samples))
+    except KeyboardInterrupt:
+        report.interrupted = True
+    _tell(sinks, [*stream.finish()], report)
+    report.samples = stream.counters.to_json()
+    report.seconds = (clock_ns() - began) / 1e9
+    return report
+
+
+def _next(chunks: Iterator[Chunk], report: Report, clock_ns: Callable[[], int]) -> Chunk | None:
+    before = clock_ns()
+    chunk = next(chunks, None)
+    report.source_seconds += (clock_ns() - before) / 1e9
+    return chunk
+
+
+def _paced(
+    source: Iterable[Chunk], period_ns: float, clock_ns: Callable[[], int], sleep: Callable[[float], None]
+) -> Iterator[Chunk]:
+    """One sample at a time, each when it is due; a sample that is late is given at once."""
+    began, count = clock_ns(), 0
+    for chunk in source:
+        for row in range(len(chunk.samples)):
+            one = slice(row, row + 1)
+            t_ns = None if chunk.t_ns is None else chunk.t_ns[one]
+            seq = None if chunk.seq is None else chunk.seq[one]
+            wait_ns = began + count * period_ns - clock_ns()
+            if wait_ns > 0:
+                sleep(wait_ns / 1e9)
+            count += 1
+            yield Chunk(chunk.samples[one], t_ns, seq, chunk.restart and row == 0, chunk.name)
+
+
+def _tell(sinks: list[Sink], said: list[Event | Score], report: Report) -> None:
+    said.sort(key=when_ns)  # stable: what a sample caused stays in its order
+    for event in said:
+        if not isinstance(event, Score):
+            kind = str(event.to_json()["type"])
+            report.events[kind] = report.events.get(kind, 0) + 1
+    lines = [to_line(event) for event in said]
+    for sink in sinks:
+        sink.write(lines)
