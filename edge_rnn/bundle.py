@@ -57,7 +57,8 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
         raise BundleError(f"{what} lacks {name}: expected a bundle with {', '.join(MEMBERS)}")
     manifest = Manifest.from_json(members["manifest.json"])
     _check_hashes(manifest, members, what)
-    graph = Graph(manifest.precision, manifest.layers, unpack_arrays(members["weights.npz"], f"{what}: weights.npz"))
+    stored = unpack_arrays(members["weights.npz"], f"{what}: weights.npz")
+    graph = Graph.from_stored(manifest.precision, manifest.layers, stored)
     if graph.digest() != manifest.model_digest:
         raise BundleError(
             f"{what}: the weights do not have the manifest's model_digest: it is damaged, export it again"

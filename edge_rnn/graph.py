@@ -15,6 +15,8 @@ Arrays of an int8 graph (docs/numeric.md; S_k holds the shifts S and k of one ma
     l0.ih_w  int8  (G*H, I)   l0.ih_m int32 (G*H,)  l0.ih_S_k int32 (2,)    and the same for l0.hh_*
     l0.b     int32 (G*H,)     l0.bn int32 (H,)  GRU only: b_hn, which is kept apart
     l1.w     int8  (O, I)     l1.m int32 (O,)  l1.S_k int32 (2,)  l1.b int32 (O,)
+
+A layer of an int8 graph may have int4 weights (`bits`): int8 here, two in a byte in a bundle (`stored_arrays`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ import numpy as np
 
 from .arrays import Array
 from .errors import BundleError
+from .nibbles import pack_nibbles, unpack_nibbles
+from .obligations import check_obligations
 
 Kind = Literal["dense", "rnn", "gru", "lstm"]
 Activation = Literal["none", "relu", "tanh"]
@@ -56,13 +60,18 @@ class StateSpec:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer; `exponent` is the power of two of an int8 hidden layer's activation (docs/numeric.md)."""
+    """One layer. Only an int8 graph's layers have an `exponent` or `bits` (docs/numeric.md).
+
+    `exponent` e: the activation of a hidden dense or a ReLU RNN layer is int16 in Q(16 - e).
+    `bits` 4: the weights lie in [-7, 7].
+    """
 
     kind: Kind
     inputs: int
     units: int
     activation: Activation
     exponent: int | None = None
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in GATES:
@@ -75,6 +84,8 @@ class Layer:
                 raise BundleError(f"a {self.kind} layer has {name} = {value!r}, expected 1..{MAX_WIDTH}")
         if self.exponent is not None and (type(self.exponent) is not int or not 1 <= self.exponent <= 16):
             raise BundleError(f"a {self.kind} layer has exponent {self.exponent!r}, expected 1..16 or none")
+        if self.bits is not None and (type(self.bits) is not int or self.bits != 4):
+            raise BundleError(f"a {self.kind} layer has bits {self.bits!r}, expected 4, or none for 8")
 
     @property
     def gates(self) -> int:
@@ -119,8 +130,9 @@ class Layer:
         """Strict reader; an unknown key changes the arithmetic, so it is refused."""
         if not isinstance(value, dict):
             raise BundleError(f"a layer is {type(value).__name__}, expected an object")
-        known = {"kind", "inputs", "units", "activation", "exponent"}
-        if set(value) - known or {"kind", "inputs", "units", "activation"} - set(value):
+        needed = {"kind", "inputs", "units", "activation"}
+        known = needed | {"exponent", "bits"}
+        if set(value) - known or needed - set(value):
             raise BundleError(f"a layer has keys {sorted(value)}, expected {sorted(known)}: a newer edge-rnn made it")
         return cls(**value)
 
@@ -143,7 +155,11 @@ class Graph:
                 raise BundleError(f"a layer of {below.units} units feeds one that expects {above.inputs}")
         if self.layers[-1].kind != "dense" or self.layers[-1].activation != "none":
             raise BundleError("the last layer must be dense without activation: it gives the logits")
+        for index, layer in enumerate(self.layers):
+            _check_scale(index, layer, self.precision, last=index == len(self.layers) - 1)
         _check_arrays(self.arrays, self.expected_arrays())
+        if self.precision == "int8":
+            check_obligations(self.layers, self.arrays)
         if self.precision == "float32" and not np.all(self.arrays["std"] > 0):
             raise BundleError("std must be positive in every channel: a constant channel cannot be normalised")
 
@@ -189,6 +205,20 @@ class Graph:
         prefix = f"l{index}."
         return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
 
+    def stored_arrays(self) -> dict[str, Array]:
+        """The arrays as weights.npz holds them: int4 weights two in a byte."""
+        packed = {name: pack_nibbles(self.arrays[name]) for name in _nibble_arrays(self.layers)}
+        return {**self.arrays, **packed}
+
+    @classmethod
+    def from_stored(cls, precision: Precision, layers: tuple[Layer, ...], stored: Mapping[str, Array]) -> Graph:
+        """The inverse of `stored_arrays`; raises BundleError."""
+        arrays = dict(stored)
+        for name, (rows, columns) in _nibble_arrays(layers).items():
+            if name in arrays:
+                arrays[name] = unpack_nibbles(arrays[name], rows, columns, name)
+        return cls(precision, layers, arrays)
+
     def digest(self) -> str:
         """model_digest: BLAKE2b-128 (hex) over the canonical layer spec and the arrays; a state belongs to it."""
         layers = [layer.to_json() for layer in self.layers]
@@ -200,6 +230,26 @@ class Graph:
             blake.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
             blake.update(little.tobytes())
         return blake.hexdigest()
+
+
+def _nibble_arrays(layers: tuple[Layer, ...]) -> dict[str, tuple[int, int]]:
+    """Name -> shape of each matrix with int4 weights."""
+    found: dict[str, tuple[int, int]] = {}
+    for index, layer in enumerate(layers):
+        if layer.bits == 4:
+            needed = layer.arrays(index, "int8")
+            found.update({name: (shape[0], shape[1]) for name, (dtype, shape) in needed.items() if dtype == "int8"})
+    return found
+
+
+def _check_scale(index: int, layer: Layer, precision: Precision, last: bool) -> None:
+    scaled = precision == "int8" and not last and (layer.kind == "dense" or layer.activation == "relu")
+    if scaled != (layer.exponent is not None) or (layer.bits is not None and precision != "int8"):
+        expected = "an exponent" if scaled else "no exponent"
+        raise BundleError(
+            f"layer {index} ({layer.kind}) of a {precision} model has exponent {layer.exponent} and bits {layer.bits}, "
+            f"expected {expected}, and bits in int8 alone"
+        )
 
 
 def _check_arrays(arrays: Mapping[str, Array], needed: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:

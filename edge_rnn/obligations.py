@@ -1,0 +1,83 @@
+"""What an int8 graph owes so that 32-bit machines give the exact integers (docs/numeric.md, "Obligations").
+
+Checked wherever an int8 `Graph` is made, at export and at load alike: no engine meets weights that overflow.
+A message names the layer, the matrix, the row and, in a cell, its gate and unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import Array
+from .errors import BundleError
+
+if TYPE_CHECKING:
+    from .graph import Layer
+
+GATE_NAMES: Mapping[str, str] = {"rnn": "h", "gru": "rzn", "lstm": "ifgo"}
+PRE_ACTIVATION_LIMIT = 1 << 29
+"""|ax|, |ah|, |b| and |ah_n + b_hn| stay below this (8192 in Q16), so that the sum of any three fits int32."""
+SMALLEST_SX, LARGEST_SX = 1e-30, 1e30
+"""Beyond, x / sx may meet subnormal numbers, which some machines flush to zero."""
+
+I64 = npt.NDArray[np.int64]
+
+
+def check_obligations(layers: tuple[Layer, ...], arrays: Mapping[str, Array]) -> None:
+    """Raise BundleError at the first obligation that an int8 graph's arrays break."""
+    sx = arrays["sx"]
+    for channel in np.flatnonzero(~((sx >= SMALLEST_SX) & (sx <= LARGEST_SX))):
+        raise BundleError(f"sx of channel {channel} is {sx[channel]}, expected {SMALLEST_SX}..{LARGEST_SX}")
+    for index, layer in enumerate(layers):
+        _check_layer(index, layer, arrays)
+
+
+def _check_layer(index: int, layer: Layer, arrays: Mapping[str, Array]) -> None:
+    prefix = f"l{index}."
+    b = np.abs(arrays[prefix + "b"].astype(np.int64))
+    _all_below(b, PRE_ACTIVATION_LIMIT, "|b| in Q16", index, layer, "b")
+    heads = ("",) if layer.kind == "dense" else ("ih_", "hh_")
+    bound = {head: _check_matrix(prefix + head, index, layer, arrays) for head in heads}
+    if layer.kind == "gru":
+        bn = np.abs(arrays[prefix + "bn"].astype(np.int64))
+        ah = bound["hh_"] + np.concatenate([np.zeros(2 * layer.units, np.int64), bn])
+        _all_below(ah, PRE_ACTIVATION_LIMIT, "|ah_n + b_hn| in Q16", index, layer, "hh and bn")
+
+
+def _check_matrix(prefix: str, index: int, layer: Layer, arrays: Mapping[str, Array]) -> I64:
+    """Check one matrix; returns the largest |rq(Wq v)| of each row over all int16 v."""
+    name = prefix.split(".")[1].rstrip("_") or "w"
+    S, k = (int(v) for v in arrays[prefix + "S_k"])
+    if not 1 <= S <= 62 or k != max(0, 33 - S):
+        raise BundleError(f"layer {index} ({layer.kind}) {name}: S = {S}, k = {k}, expected 1..62 and max(0, 33 - S)")
+    w, m = np.abs(arrays[prefix + "w"].astype(np.int64)), arrays[prefix + "m"].astype(np.int64)
+    largest = 7 if layer.bits == 4 else 127
+    _all_below(w.max(axis=1), largest + 1, "|Wq|", index, layer, name)
+    for row in np.flatnonzero(m <= 0):
+        raise BundleError(
+            f"layer {index} ({layer.kind}) {name}, {row_name(layer, int(row))}: m is {m[row]}, expected > 0"
+        )
+    total = w.sum(axis=1)
+    _all_below(total, -(-65536 >> k), "sum |Wq| (32768 * sum|Wq| * 2^k < 2^31)", index, layer, name)
+    # Below 2^29 by what was just checked: 32768 * sum|Wq| < 2^(31-k), m < 2^31 and S + k >= 33.
+    bound: I64 = (32768 * total * m + (1 << (S - 1))) >> S
+    return bound
+
+
+def _all_below(values: I64, limit: int, what: str, index: int, layer: Layer, name: str) -> None:
+    for row in np.flatnonzero(values >= limit):
+        raise BundleError(
+            f"layer {index} ({layer.kind}) {name}, {row_name(layer, int(row))}: {what} is {values[row]}, "
+            f"expected less than {limit}: this model does not fit the int8 arithmetic"
+        )
+
+
+def row_name(layer: Layer, row: int) -> str:
+    """`row 37 (gate z of unit 5)`, or `row 3` where a layer has no gates."""
+    if layer.kind == "dense":
+        return f"row {row}"
+    return f"row {row} (gate {GATE_NAMES[layer.kind][row // layer.units]} of unit {row % layer.units})"

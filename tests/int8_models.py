@@ -1,0 +1,84 @@
+"""int8 graphs for the tests: the golden vectors as graphs, and random ones anywhere within the obligations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge_rnn.graph import GATES, Graph, Layer
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_NAMES = ["GRU", "GRU_wide_input", "GRU2", "GRU5_normalised", "LSTM", "RNN"]
+KINDS = ["gru", "lstm", "rnn", "relu", "dense", "linear"]
+"""Hidden layers for `random_layers`."""
+
+
+def golden_graph(golden) -> Graph:
+    """The int8 graph of a golden .npz: `l0_ih_w` there is `l0.ih_w` here, its `head_w` the last layer's `w`."""
+    kind = {"GRU": "gru", "LSTM": "lstm", "RNN": "rnn"}[str(golden["kind"])]
+    depth = sum(name.endswith("_ih_w") and name.startswith("l") for name in golden)
+    layers, inputs = [], golden["xq"].shape[1]
+    for _ in range(depth):
+        layers.append(Layer(kind, inputs, int(golden["hidden"]), "tanh"))
+        inputs = int(golden["hidden"])
+    layers.append(Layer("dense", inputs, len(golden["head_b"]), "none"))
+    arrays = {"sx": golden["sx"]}
+    for name in golden:
+        head, _, rest = name.partition("_")
+        place = f"l{depth}" if head == "head" else head
+        if place in {f"l{i}" for i in range(depth + 1)} and rest:
+            arrays[f"{place}.{rest}"] = golden[name].astype(np.int32 if rest.endswith("S_k") else golden[name].dtype)
+    return Graph("int8", tuple(layers), arrays)
+
+
+def read_golden(name: str) -> dict:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+def random_graph(rng, layers: list[Layer], gain_bits: tuple[float, float] = (14, 27)) -> Graph:
+    """An int8 graph with random integers; the largest |rq| of a row is 2^gain_bits[0] .. 2^gain_bits[1]."""
+    arrays = {"sx": np.exp(rng.uniform(-8, 3, layers[0].inputs)).astype(np.float32)}
+    for index, layer in enumerate(layers):
+        rows = GATES[layer.kind] * layer.units
+        arrays[f"l{index}.b"] = _bias(rng, rows)
+        if layer.kind == "gru":
+            arrays[f"l{index}.bn"] = _bias(rng, layer.units)
+        parts = {"": layer.inputs} if layer.kind == "dense" else {"ih_": layer.inputs, "hh_": layer.units}
+        for part, columns in parts.items():
+            largest = 7 if layer.bits == 4 else 127
+            w = rng.integers(-largest, largest + 1, (rows, columns)) * (
+                rng.random((rows, columns)) < rng.uniform(0.2, 1)
+            )
+            m, S, k = _multipliers(np.abs(w).sum(axis=1), rng.uniform(*gain_bits, rows))
+            prefix = f"l{index}.{part}"
+            arrays[prefix + "w"], arrays[prefix + "m"] = w.astype(np.int8), m.astype(np.int32)
+            arrays[prefix + "S_k"] = np.array([S, k], np.int32)
+    return Graph("int8", tuple(layers), arrays)
+
+
+def random_layers(rng, kinds: list[str], inputs: int, widths: list[int], outputs: int) -> list[Layer]:
+    """Hidden layers of `kinds` ("relu" is a ReLU RNN, "dense" a ReLU layer, "linear" one without) and a head."""
+    forms = {"relu": ("rnn", "relu"), "dense": ("dense", "relu"), "linear": ("dense", "none")}
+    layers = []
+    for name, width in zip(kinds, widths, strict=True):
+        kind, activation = forms.get(name, (name, "tanh"))
+        exponent = int(rng.integers(1, 17)) if name in forms else None
+        layers.append(Layer(kind, inputs, width, activation, exponent, 4 if rng.random() < 0.3 else None))
+        inputs = width
+    return [*layers, Layer("dense", inputs, outputs, "none")]
+
+
+def _bias(rng, n: int):
+    return np.rint(rng.standard_normal(n) * 2 ** rng.uniform(10, 25)).clip(-(2**28), 2**28).astype(np.int32)
+
+
+def _multipliers(total, bits):
+    f = 2.0**bits / (32768 * np.maximum(total, 1))
+    while True:
+        S = min(62, int(np.floor(30.999 - np.log2(f.max()))))
+        k = max(0, 33 - S)
+        if (total * 2**k < 65536).all():
+            return np.maximum(1, np.rint(f * 2.0**S)), S, k
+        f = f / 2
