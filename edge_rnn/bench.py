@@ -63,7 +63,7 @@ def interleave(
 
 
 def ratios(figures: dict[str, dict[str, Any]], base: str) -> dict[str, float]:
-    """ "other/base" -> how many times longer the other's median step takes."""
+    """Name as other/base -> how many times longer the other's median step takes."""
     own = figures[base]["p50_us"]
     return {f"{name}/{base}": round(f["p50_us"] / own, 2) for name, f in figures.items() if name != base and own > 0}
 
