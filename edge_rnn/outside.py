@@ -1,0 +1,25 @@
+"""What lives outside the runtime, named as strings in one table, so that nothing of it loads before it is used."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from .errors import MissingExtra
+
+# name -> (module, the extra that brings what it needs)
+OUTSIDE = {
+    "train": ("edge_rnn.export.train", "train"),
+    "demo": ("edge_rnn.export.demo", "train"),
+}
+
+
+def outside(name: str) -> ModuleType:
+    """Import a module of the workshop or the bridge; raises MissingExtra, with the pip line, when a package lacks."""
+    module, extra = OUTSIDE[name]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edge_rnn"):
+            raise
+        raise MissingExtra(error.name, extra, f"edge-rnn {name}") from error
