@@ -68,6 +68,14 @@ def ratios(figures: dict[str, dict[str, Any]], base: str) -> dict[str, float]:
     return {f"{name}/{base}": round(f["p50_us"] / own, 2) for name, f in figures.items() if name != base and own > 0}
 
 
+def table(figures: dict[str, dict[str, float]]) -> str:
+    """The figures as aligned text, fastest first."""
+    rows = [f"{'engine':<14}{'p50 us':>10}{'p99 us':>10}{'max us':>10}"]
+    for name, f in sorted(figures.items(), key=lambda item: item[1]["p50_us"]):
+        rows.append(f"{name:<14}{f['p50_us']:>10.2f}{f['p99_us']:>10.2f}{f['max_us']:>10.1f}")
+    return "\n".join(rows)
+
+
 def _time_calls(function: Callable[[Any], Any], samples: list[Any], clock_ns: Callable[[], int]) -> list[int]:
     times = []
     for sample in samples:

@@ -41,12 +41,4 @@ def bench(
     for name, why in here.items():
         if why is not None:
             print(f"{name}: skipped, {why}", file=sys.stderr)
-    print(table(figures))
-
-
-def table(figures: dict[str, dict[str, float]]) -> str:
-    """The figures as aligned text, fastest first."""
-    rows = [f"{'engine':<14}{'p50 us':>10}{'p99 us':>10}{'max us':>10}"]
-    for name, f in sorted(figures.items(), key=lambda item: item[1]["p50_us"]):
-        rows.append(f"{name:<14}{f['p50_us']:>10.2f}{f['p99_us']:>10.2f}{f['max_us']:>10.1f}")
-    return "\n".join(rows)
+    print(timing.table(figures))

@@ -11,7 +11,7 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report and the bundles.")] = Path("demo"),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training; default: the data set's recipe.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training; default: the recipe's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object on stdout.")] = False,
 ) -> None:
     """Train a GRU on watch recordings, export it, prove every engine, stream people it never saw.
