@@ -62,7 +62,9 @@ def _check_matrix(prefix: str, index: int, layer: Layer, arrays: Mapping[str, Ar
             f"layer {index} ({layer.kind}) {name}, {row_name(layer, int(row))}: m is {m[row]}, expected > 0"
         )
     total = w.sum(axis=1)
-    _all_below(total, -(-65536 >> k), "sum |Wq| (32768 * sum|Wq| * 2^k < 2^31)", index, layer, name)
+    # k comes from the row of the largest multiplier, so that row is as much to blame as the one that overflows.
+    widest = f"{name} (k = {k}, from the large weights of {row_name(layer, int(m.argmax()))})"
+    _all_below(total, -(-65536 >> k), "sum |Wq| (32768 * sum|Wq| * 2^k < 2^31)", index, layer, widest)
     # Below 2^29 by what was just checked: 32768 * sum|Wq| < 2^(31-k), m < 2^31 and S + k >= 33.
     bound: I64 = (32768 * total * m + (1 << (S - 1))) >> S
     return bound

@@ -82,3 +82,18 @@ def _multipliers(total, bits):
         if (total * 2**k < 65536).all():
             return np.maximum(1, np.rint(f * 2.0**S)), S, k
         f = f / 2
+
+
+def float_graph(rng, kinds: list[str], inputs: int, outputs: int, units: int | None = None) -> Graph:
+    """A float32 graph with random weights of the size PyTorch starts with; kinds as in `random_layers`."""
+    widths = [units or int(n) for n in rng.integers(1, 12, len(kinds))]
+    layers = [
+        Layer(a.kind, a.inputs, a.units, a.activation) for a in random_layers(rng, kinds, inputs, widths, outputs)
+    ]
+    mean, std = rng.normal(0, 1, inputs), np.exp(rng.normal(0, 0.5, inputs))
+    arrays = {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
+    for index, layer in enumerate(layers):
+        size = 1 / np.sqrt(layer.units)
+        for name, (_, shape) in layer.arrays(index, "float32").items():
+            arrays[name] = rng.uniform(-size, size, shape).astype(np.float32)
+    return Graph("float32", tuple(layers), arrays)

@@ -40,12 +40,18 @@ class IntegerEngine:
 
     def step_int(self, xq: I16, state: State, out: I32) -> None:
         """One step in integers: xq (N, I) int16 -> out (N, C) int32 Q16; the state is updated in place."""
+        out[...] = self.activations(xq, state)[-1]
+
+    def activations(self, xq: I16, state: State) -> list[I64]:
+        """The same step, giving what every layer hands to the next: h, a hidden layer's activation, the logits."""
         states = iter(state.arrays)
-        a: I64 = xq.astype(np.int64)
+        below: I64 = xq.astype(np.int64)
+        found = []
         for w in self._layers:
             cell, count = _CELLS[w.layer.kind]
-            a = cell(w, a, *(next(states) for _ in range(count)))
-        out[...] = a
+            below = cell(w, below, *(next(states) for _ in range(count)))
+            found.append(below)
+        return found
 
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C)."""

@@ -1,0 +1,138 @@
+"""float32 graph -> int8 graph, exactly as docs/numeric.md says; never in place.
+
+All arithmetic here is float64 from the float32 parameters. What one layer needs is in `_recurrent` and `_dense`;
+how the input scales are chosen is input_scale.py; what is told about it is quantize_report.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_rnn.arrays import Array
+from edge_rnn.errors import BundleError, UsageError
+from edge_rnn.graph import Graph, Layer
+
+from .calibration import F64, Calibration, trace
+from .input_scale import InputScale, choose_input_scale
+from .quantize_report import QuantizeReport, measure
+
+Q15 = 2.0**-15
+LARGEST_WEIGHT = {8: 127, 4: 7}
+HEADROOM = 1.25
+"""A calibration activation times this still fits int16."""
+
+
+class Quantized(NamedTuple):
+    """The int8 graph and what was done to get it."""
+
+    graph: Graph
+    report: QuantizeReport
+
+
+def quantize(graph: Graph, calibration: Calibration, *, bits: int = 8, input_scale: str = "auto") -> Quantized:
+    """Post-training quantization of a float32 graph; `bits` is 8 or 4 (weights), `input_scale` auto, range or lsb.
+
+    Raises UsageError where the network does not fit the arithmetic, with the layer's and the row's name.
+    """
+    if graph.precision != "float32":
+        raise UsageError(f"quantize expects a float32 graph, got {graph.precision}: start from the checkpoint")
+    if bits not in LARGEST_WEIGHT:
+        raise UsageError(f"quantize expects 8 or 4 bits, got {bits}")
+    if calibration.samples.shape[1] != graph.inputs:
+        raise UsageError(f"the network has {graph.inputs} inputs, calibration {calibration.samples.shape[1]} channels")
+    exponents = choose_exponents(graph, calibration)
+
+    def build(sx: Array) -> Graph:
+        return quantize_with(graph, sx, exponents, bits)
+
+    scale: InputScale = choose_input_scale(graph, calibration, input_scale, build)
+    try:
+        result = build(scale.sx)
+    except BundleError as error:
+        hint = "" if input_scale == "auto" else "; --input-scale auto may find scales that fit"
+        raise UsageError(f"this network cannot be int8: {error}{hint}") from error
+    return Quantized(result, measure(graph, result, calibration, scale))
+
+
+def quantize_with(graph: Graph, sx: Array, exponents: Sequence[int | None], bits: int = 8) -> Graph:
+    """The int8 graph for given input scales (I,) float32 and activation exponents, one for each layer.
+
+    Raises BundleError at the first broken obligation.
+    """
+    mean, std = (graph.arrays[name].astype(np.float64) for name in ("mean", "std"))
+    layers: list[Layer] = []
+    arrays: dict[str, Array] = {"sx": sx}
+    s_in = Q15
+    for index, (layer, exponent) in enumerate(zip(graph.layers, exponents, strict=True)):
+        w = {name: a.astype(np.float64) for name, a in graph.layer_arrays(index).items()}
+        if index == 0:
+            w = fold_input(w, mean, std, sx)
+        s_out = Q15 if exponent is None else 2.0 ** -(16 - exponent)
+        made = _dense(w, s_in, bits) if layer.kind == "dense" else _recurrent(layer, w, s_in, s_out, bits)
+        arrays.update({f"l{index}.{name}": array for name, array in made.items()})
+        layers.append(dataclasses.replace(layer, exponent=exponent, bits=None if bits == 8 else bits))
+        s_in = s_out
+    return Graph("int8", tuple(layers), arrays)
+
+
+def fold_input(w: dict[str, Array], mean: F64, std: F64, sx: Array) -> dict[str, Array]:
+    """Normalisation, then the input scales, into the first layer: it then takes integers of scale 2^-15."""
+    matrix, bias = ("w", "b") if "w" in w else ("w_ih", "b_ih")
+    scaled = w[matrix] / std
+    shifted = w[bias] - (scaled * mean).sum(axis=1)
+    return {**w, matrix: scaled * sx.astype(np.float64) * 2.0**15, bias: shifted}
+
+
+def quantize_matrix(w: F64, s_in: float, bits: int = 8) -> dict[str, Array]:
+    """`w` (rows, columns) -> int8 `w`, int32 `m` (rows,) and `S_k`; the product with s_in-scaled integers is Q16."""
+    largest = LARGEST_WEIGHT[bits]
+    s = np.maximum(np.abs(w).max(axis=1) / largest, 1e-9)
+    wq = np.clip(np.rint(w / s[:, None]), -largest, largest)
+    f = s * s_in * 2.0**16
+    S = min(62, int(np.floor(30.999 - np.log2(f.max()))))
+    m = np.maximum(np.rint(f * 2.0**S), 1)
+    return {"w": wq.astype(np.int8), "m": m.astype(np.int32), "S_k": np.array([S, max(0, 33 - S)], np.int32)}
+
+
+def choose_exponents(graph: Graph, calibration: Calibration) -> list[int | None]:
+    """The smallest e >= 1 of each hidden dense and ReLU RNN layer for which its activations fit, None elsewhere."""
+    scaled = [layer.kind == "dense" or layer.activation == "relu" for layer in graph.layers[:-1]]
+    if not any(scaled):
+        return [None] * len(graph.layers)
+    x, valid = calibration.blocks(len(calibration.samples))
+    found: list[int | None] = []
+    for index, (activation, needed) in enumerate(zip(trace(graph, x).activations, [*scaled, False], strict=True)):
+        largest = float(np.abs(activation[valid]).max())
+        found.append(_exponent(largest, f"layer {index} ({graph.layers[index].kind})") if needed else None)
+    return found
+
+
+def _exponent(largest: float, where: str) -> int:
+    for e in range(1, 17):
+        if HEADROOM * largest * 2.0 ** (16 - e) <= 32767:
+            return e
+    raise UsageError(f"{where}: activations reach {largest:g} on calibration, int16 ends at 26213: scale its weights")
+
+
+def _dense(w: dict[str, Array], s_in: float, bits: int) -> dict[str, Array]:
+    return {**quantize_matrix(w["w"], s_in, bits), "b": _q16(w["b"])}
+
+
+def _recurrent(layer: Layer, w: dict[str, Array], s_in: float, s_state: float, bits: int) -> dict[str, Array]:
+    made = {f"ih_{name}": array for name, array in quantize_matrix(w["w_ih"], s_in, bits).items()}
+    made.update({f"hh_{name}": array for name, array in quantize_matrix(w["w_hh"], s_state, bits).items()})
+    merged = w["b_ih"] + w["b_hh"]
+    if layer.kind == "gru":
+        apart = slice(2 * layer.units, None)  # r multiplies ah_n + b_hn, so b_hn cannot join b_in
+        merged[apart] = w["b_ih"][apart]
+        made["bn"] = _q16(w["b_hh"][apart])
+    return {**made, "b": _q16(merged)}
+
+
+def _q16(b: F64) -> Array:
+    """Q16; beyond int32 clipped, which the obligations then refuse by name."""
+    return np.clip(np.rint(b * 2.0**16), -(2.0**31) + 1, 2.0**31 - 1).astype(np.int32)
