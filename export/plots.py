@@ -1,0 +1,60 @@
+"""Pictures of a training: learning curve and confusion matrix. Numbers in, PNG out; no window is ever opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_rnn.arrays import Array
+
+INK, BLUE, ORANGE = "#333333", "#1f6fb4", "#d9731a"
+
+
+def plot_learning_curve(history: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
+    """Losses (left axis) and validation accuracy (right axis) an epoch; the kept epoch (1-based) is marked."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = np.arange(1, len(history) + 1)
+    figure = Figure(figsize=(7.0, 3.8), dpi=130, layout="constrained")
+    left = figure.subplots()
+    left.plot(epochs, [row["loss"] for row in history], color=BLUE, label="training loss")
+    left.plot(epochs, [row["validation_loss"] for row in history], color=BLUE, ls=":", label="validation loss")
+    left.set_xlabel("epoch")
+    left.set_ylabel("cross-entropy", color=BLUE)
+    left.set_ylim(bottom=0)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right = left.twinx()
+    accuracy = [100 * row["validation_accuracy"] for row in history]
+    right.plot(epochs, accuracy, color=ORANGE, label="validation accuracy")
+    right.plot(best_epoch, accuracy[best_epoch - 1], "o", color=ORANGE, ms=7, label=f"kept: epoch {best_epoch}")
+    right.set_ylabel("validation accuracy (%)", color=ORANGE)
+    right.set_ylim(top=100)
+    lines = [*left.get_lines(), *right.get_lines()]
+    left.legend(lines, [str(line.get_label()) for line in lines], loc="center right", frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def plot_confusion(counts: Array, labels: Sequence[str], path: Path, title: str = "") -> None:
+    """Rows are true classes, colours the share of a row, numbers the counts."""
+    from matplotlib.figure import Figure
+
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.6 + 0.55 * len(labels)
+    figure = Figure(figsize=(side, side * 0.92), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(labels))
+    axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(ticks, labels, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title, fontsize=10, color=INK)
+    for row in ticks:
+        for column in ticks:
+            if counts[row, column]:
+                colour = "white" if share[row, column] > 0.55 else INK
+                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path)

@@ -1,0 +1,246 @@
+"""Recordings from files: the `.npz` form and the folder form of docs' "Recordings". Nothing is trusted or guessed.
+
+Arrays with pickled objects are refused, never loaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.arrays import Array
+from edge_rnn.errors import DataError
+
+from .datasets import UNKNOWN, UNKNOWN_CLASSES, Ints, Recordings
+
+MAX_RUN = 10_000_000
+"""Rows of one CSV: 55 hours at 50 Hz; more is a wrong file."""
+
+
+def read_recordings(path: str | Path) -> Recordings:
+    """Recordings from a .npz file or a folder of CSV files; raises DataError with what is wrong and where."""
+    path = Path(path)
+    if path.is_dir():
+        return read_folder(path)
+    if not path.is_file():
+        raise DataError(f"{path} is not there: expected a .npz file or a folder of recordings")
+    return read_npz(path)
+
+
+def read_npz(path: Path) -> Recordings:
+    """The `.npz` form."""
+    arrays = _load_arrays(path)
+    missing = sorted({"x", "rec_start", "fs", "channels", "classes"} - set(arrays))
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}: recordings need x, rec_start, fs, channels, classes")
+    if ("label" in arrays) == ("rec_label" in arrays):
+        raise DataError(f"{path} needs either label (a number a sample) or rec_label (a number a recording)")
+    start = _integers(arrays["rec_start"], f"{path}: rec_start")
+    names = tuple(_text(arrays["classes"], f"{path}: classes"))
+    if "label" in arrays:
+        label = _integers(arrays["label"], f"{path}: label")
+    else:
+        per_recording = _integers(arrays["rec_label"], f"{path}: rec_label")
+        if len(per_recording) != len(start) - 1 or np.any(np.diff(start) < 1):
+            raise DataError(
+                f"{path}: rec_label has {len(per_recording)} entries, rec_start {len(start)}; one less fits"
+            )
+        label = np.repeat(per_recording, np.diff(start))
+    ignored = set(_integers(arrays["ignore"], f"{path}: ignore").tolist()) if "ignore" in arrays else set()
+    label, classes = _drop_unknown(label, names, ignored, str(path))
+    x, columns = arrays["x"], arrays["x"].shape[-1] if arrays["x"].ndim else 0
+    scale = np.asarray(arrays["scale"], dtype=np.float64) if "scale" in arrays else np.ones(columns)
+    count = len(start) - 1
+    return Recordings(
+        x=x,
+        scale=np.broadcast_to(scale, (columns,)) if scale.ndim == 0 else scale,
+        label=label,
+        rec_start=start,
+        rec_subject=tuple(_text(arrays["rec_subject"], "rec_subject")) if "rec_subject" in arrays else None,
+        rec_id=tuple(_text(arrays["rec_id"], "rec_id")) if "rec_id" in arrays else tuple(map(str, range(count))),
+        rate_hz=_number(arrays["fs"], f"{path}: fs"),
+        channels=tuple(_text(arrays["channels"], f"{path}: channels")),
+        units=tuple(_text(arrays["units"], f"{path}: units")) if "units" in arrays else ("",) * columns,
+        classes=classes,
+    )
+
+
+def read_folder(folder: Path) -> Recordings:
+    """The folder form: one CSV a recording, labels.csv, meta.json (fs; optional units, scale, classes, ignore)."""
+    meta = _meta(folder)
+    files = sorted(path for path in folder.glob("*.csv") if path.name != "labels.csv")
+    if not files:
+        raise DataError(f"{folder} holds no recordings: expected one CSV a recording beside labels.csv")
+    rows = _label_rows(folder / "labels.csv")
+    strangers = sorted({row["recording"] for row in rows} - {path.stem for path in files})
+    if strangers:
+        raise DataError(f"{folder}/labels.csv names recordings {strangers} that have no CSV file")
+    names = tuple(meta.get("classes", sorted({row["label"] for row in rows})))
+    pieces, labels, subjects = [], [], []
+    channels: tuple[str, ...] | None = None
+    for path in files:
+        header, samples = read_csv(path)
+        if channels is not None and header != channels:
+            raise DataError(f"{path} has channels {list(header)}, the recordings before it {list(channels)}")
+        channels = header
+        mine = [row for row in rows if row["recording"] == path.stem]
+        labels.append(_spread(mine, len(samples), names, path))
+        subjects.append(_one_subject(mine, path))
+        pieces.append(samples)
+    assert channels is not None
+    known = [subject for subject in subjects if subject]
+    if known and len(known) < len(subjects):
+        raise DataError(f"{folder}/labels.csv names a subject for {len(known)} of {len(subjects)} recordings: name all")
+    ignored = {names.index(name) for name in meta.get("ignore", []) if name in names}
+    label, classes = _drop_unknown(np.concatenate(labels), names, ignored, str(folder))
+    return Recordings(
+        x=np.concatenate(pieces),
+        scale=np.broadcast_to(np.asarray(meta.get("scale", 1.0), dtype=np.float64), (len(channels),)),
+        label=label,
+        rec_start=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64),
+        rec_subject=tuple(known) if known else None,
+        rec_id=tuple(path.stem for path in files),
+        rate_hz=_number(np.asarray(meta["fs"]), f"{folder}/meta.json: fs"),
+        channels=channels,
+        units=tuple(meta.get("units", [""] * len(channels))),
+        classes=classes,
+    )
+
+
+def read_csv(path: Path) -> tuple[tuple[str, ...], Array]:
+    """Channel names and float64 samples (T, I) of one CSV with a header; `t_us` and `seq` columns are left out.
+
+    A hole in `seq` is told in a warning: training treats the samples around it as neighbours.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.reader(file)
+        header = [name.strip() for name in next(table, [])]
+        if not header:
+            raise DataError(f"{path} is empty: expected a header of channel names")
+        rows: list[list[float]] = []
+        for row in table:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DataError(f"{path} line {table.line_num} has {len(row)} fields, its header {len(header)}")
+            try:
+                rows.append([float(cell) for cell in row])
+            except ValueError as error:
+                raise DataError(f"{path} line {table.line_num}: {error}; expected numbers") from error
+            if len(rows) > MAX_RUN:
+                raise DataError(f"{path} has more than {MAX_RUN} rows: cut it into recordings")
+    if not rows:
+        raise DataError(f"{path} has a header and no samples")
+    samples = np.array(rows, dtype=np.float64)
+    keep = [i for i, name in enumerate(header) if name not in ("t_us", "seq")]
+    if "seq" in header:
+        holes = int(np.count_nonzero(np.diff(samples[:, header.index("seq")]) != 1))
+        if holes:
+            warnings.warn(
+                f"{path}: seq jumps {holes} times; the samples around a jump are taken as neighbours", stacklevel=2
+            )
+    return tuple(header[i] for i in keep), samples[:, keep]
+
+
+def _load_arrays(path: Path) -> dict[str, Array]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds one bare array, expected a .npz with x, label, rec_start ...")
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path} holds pickled objects (ragged rows?): expected plain numbers and strings"
+            ) from error
+        raise DataError(f"{path} is not a readable .npz ({error}): it is truncated or damaged") from error
+
+
+def _drop_unknown(label: Ints, names: tuple[str, ...], ignored: set[int], where: str) -> tuple[Ints, tuple[str, ...]]:
+    """Take unknown classes out of the list; their samples get UNKNOWN."""
+    if label.size and (label.min() < UNKNOWN or label.max() >= len(names)):
+        bad = sorted(set(label[(label < UNKNOWN) | (label >= len(names))].tolist()))[:5]
+        raise DataError(f"{where} has labels {bad}, which name none of its {len(names)} classes {list(names)}")
+    if ignored - set(range(len(names))):
+        raise DataError(f"{where}: ignore is {sorted(ignored)}, expected class ids below {len(names)}")
+    kept = [i for i, name in enumerate(names) if i not in ignored and name.upper() not in UNKNOWN_CLASSES]
+    table = np.full(len(names) + 1, UNKNOWN, dtype=np.int64)
+    table[kept] = np.arange(len(kept))
+    return table[label], tuple(names[i] for i in kept)
+
+
+def _integers(array: Array, what: str) -> Ints:
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(f"{what} is {array.dtype} {array.shape}, expected a row of integers")
+    return array.astype(np.int64)
+
+
+def _text(array: Array, what: str) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind not in "iuU":
+        raise DataError(f"{what} is {array.dtype} {array.shape}, expected a row of names or integers")
+    return [str(item) for item in array.tolist()]
+
+
+def _number(array: Array, what: str) -> float:
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        raise DataError(f"{what} is {array.dtype} {array.shape}, expected one number")
+    return float(array.reshape(()))
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}/meta.json cannot be read ({error}): expected an object with fs") from error
+    if not isinstance(meta, dict) or "fs" not in meta:
+        raise DataError(f"{folder}/meta.json lacks fs, the samples a second")
+    return meta
+
+
+def _label_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            rows = list(table)
+            columns = set(table.fieldnames or ())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}): expected recording, start, stop, label, subject") from error
+    missing = sorted({"recording", "start", "stop", "label"} - columns)
+    if missing or not rows:
+        raise DataError(f"{path} lacks {', '.join(missing) or 'rows'}: expected recording, start, stop, label, subject")
+    return rows
+
+
+def _spread(rows: list[dict[str, str]], length: int, names: tuple[str, ...], path: Path) -> Ints:
+    label = np.full(length, UNKNOWN, dtype=np.int64)
+    for row in rows:
+        try:
+            start, stop = int(row["start"]), int(row["stop"])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"labels.csv: start and stop of {path.stem!r} must be whole numbers ({error})") from error
+        if not 0 <= start < stop <= length:
+            raise DataError(f"labels.csv has {start}..{stop} for {path.stem!r}, which has {length} samples")
+        if row["label"] not in names:
+            raise DataError(
+                f"labels.csv has unknown label {row['label']!r} for {path.stem!r}, meta.json names {list(names)}"
+            )
+        if np.any(label[start:stop] != UNKNOWN):
+            raise DataError(f"labels.csv labels samples in {start}..{stop} of {path.stem!r} twice")
+        label[start:stop] = names.index(row["label"])
+    return label
+
+
+def _one_subject(rows: list[dict[str, str]], path: Path) -> str:
+    subjects = {(row.get("subject") or "").strip() for row in rows}
+    if len(subjects) > 1:
+        raise DataError(f"labels.csv names subjects {sorted(subjects)} for the one recording {path.stem!r}")
+    return subjects.pop() if subjects else ""

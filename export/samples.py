@@ -1,0 +1,49 @@
+"""Real samples a checkpoint carries, so that export needs no data: golden steps and calibration stretches."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rnn.errors import DataError
+
+from .checkpoint import CALIBRATION_STEPS, GOLDEN_STEPS
+from .datasets import Recordings
+
+
+def golden_samples(data: Recordings) -> npt.NDArray[np.float32]:
+    """256 consecutive samples (fewer where no recording has them), centred on the first labelled change of activity.
+
+    A stretch with a change moves the state most; without one, the middle of the longest recording.
+    """
+    longest = int(np.argmax(np.diff(data.rec_start)))
+    low, high = (int(edge) for edge in data.rec_start[longest : longest + 2])
+    inside = data.label[low:high]
+    change = np.flatnonzero(np.diff(inside)) + 1
+    centre = low + (int(change[0]) if len(change) else (high - low) // 2)
+    start = max(low, min(centre - GOLDEN_STEPS // 2, high - GOLDEN_STEPS))
+    x = data.values()[start : min(start + GOLDEN_STEPS, high)]
+    if len(x) == 0:
+        raise DataError("the training recordings hold no samples")
+    return np.ascontiguousarray(x)
+
+
+def calibration_samples(data: Recordings, window: int, seed: int) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """4,096 samples in contiguous stretches of two windows, each class in turn, and the offset each begins at."""
+    chance = np.random.default_rng(seed)
+    segments = data.segments()
+    order = [segments[segments[:, 2] == label] for label in range(len(data.classes))]
+    order = [rows for rows in order if len(rows)]
+    x = data.values()
+    pieces: list[npt.NDArray[np.float32]] = []
+    starts: list[int] = []
+    total, turn = 0, 0
+    while total < CALIBRATION_STEPS:
+        rows = order[turn % len(order)]
+        start, stop, _ = (int(v) for v in rows[chance.integers(len(rows))])
+        length = min(2 * window, stop - start, CALIBRATION_STEPS - total)
+        first = int(chance.integers(start, stop - length + 1))
+        pieces.append(x[first : first + length])
+        starts.append(total)
+        total, turn = total + length, turn + 1
+    return np.ascontiguousarray(np.concatenate(pieces)), starts
