@@ -27,6 +27,7 @@ from .evaluate import Scores, score_stream, score_windows
 from .feeds import Batch, Crops, Lanes
 from .networks import Network, initialise
 from .progress import Progress, show_nothing
+from .progress import show_bar as show_bar
 from .recipes import DataSet, Recipe, open_dataset
 from .run_folder import Interrupted, RunFolder
 from .samples import calibration_samples, golden_samples
@@ -34,12 +35,16 @@ from .samples import calibration_samples, golden_samples
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the checkpoint in it, accuracy on validation people, seconds of training."""
+    """A finished run: its folder, the checkpoint in it, accuracy on validation people, seconds of training, the epoch
+    (1-based) that was kept and how many there were.
+    """
 
     folder: Path
     checkpoint: Path
     accuracy: float
     seconds: float
+    best_epoch: int
+    epochs: int
 
 
 @dataclass
@@ -105,7 +110,7 @@ def train(
         checkpoint = _checkpoint(run, dataset, stats, score, seed, tbptt)
     folder.finish(checkpoint, score, run.history)
     seconds = sum(epoch["seconds"] for epoch in run.history)
-    return Trained(folder.path, folder.path / "checkpoint.pt", score.accuracy, seconds)
+    return Trained(folder.path, folder.path / "checkpoint.pt", score.accuracy, seconds, run.best_epoch + 1, run.epoch)
 
 
 def _fit(run: Run, dataset: DataSet, tbptt: int | None, folder: RunFolder, progress: Progress) -> None:

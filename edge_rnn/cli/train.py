@@ -1,0 +1,74 @@
+"""`edge-rnn train`: recordings to one checkpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+
+def train(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="hapt, watch, a .npz file or a folder of recordings.")],
+    arch: Annotated[str, typer.Option(help="perceptron, mlp, rnn, rnn-relu, gru or lstm.")] = "gru",
+    hidden: Annotated[int, typer.Option(min=1, help="Units a layer.")] = 32,
+    layers: Annotated[int, typer.Option(min=1, help="Hidden layers.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the data set's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("run"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    tbptt: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Whole recordings, K samples a step, state carried.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, as learning_rate=0.004.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
+) -> None:
+    """Train a network and keep the epoch that is best on people it did not learn from.
+
+    Leaves OUT/checkpoint.pt for `edge-rnn export`, metrics.json, learning_curve.png and confusion.png. Ctrl-C leaves
+    a run that --resume finishes with the very same weights.
+    """
+    from ..outside import outside
+
+    workshop = outside("train")
+    result = workshop.train(
+        data,
+        arch,
+        hidden,
+        layers=layers,
+        epochs=epochs,
+        seed=seed,
+        out=out,
+        resume=resume,
+        tbptt=tbptt,
+        settings=_pairs(settings or []),
+        progress=workshop.show_bar,
+    )
+    figures = {
+        "checkpoint": str(result.checkpoint),
+        "validation_accuracy": result.accuracy,
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "seconds": round(result.seconds, 1),
+    }
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(
+        f"{result.accuracy:.1%} right on validation people (epoch {result.best_epoch} of {result.epochs}, "
+        f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn",
+        file=sys.stderr,
+    )
+
+
+def _pairs(settings: list[str]) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in settings)
+    if any("=" not in text for text in settings):
+        raise UsageError(f"--set {' '.join(settings)} was given, expected NAME=VALUE, as learning_rate=0.004")
+    return pairs
