@@ -1,0 +1,23 @@
+/* What a program may ask of a board: a serial line, a clock, a way out. Written for the boards that qemu-system-arm
+ * emulates (boards.toml); for other hardware these few functions are all there is to port.
+ */
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdint.h>
+
+/* Called once by the start-up code, before main: clock, serial line. FPU and Helium are on already. */
+void board_init(void);
+
+/* Serial line, 115200 baud 8N1, polled. get: the next byte, or -1 when none has come. put waits for room. */
+int board_uart_get(void);
+void board_uart_put(uint8_t byte);
+
+/* Ticks of BOARD_TICK_HZ since start-up, wrapping at 2^32. */
+uint32_t board_ticks(void);
+
+/* Fill the unused stack with a pattern; later, the bytes below the caller's frame that were written since. */
+void board_paint_stack(void);
+uint32_t board_stack_used(void);
+
+#endif
