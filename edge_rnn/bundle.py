@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from .arrays import Array, unpack_arrays, unpack_zip
 from .errors import BundleError
 from .graph import Graph
@@ -91,4 +93,6 @@ def _read_golden(blob: bytes, graph: Graph) -> dict[str, Array]:
     came = {name: (array.dtype.name, array.shape) for name, array in golden.items()}
     if came != needed or steps == 0:
         raise BundleError(f"golden.npz holds {came}, expected {needed}")
+    if not np.isfinite(golden["x"]).all():
+        raise BundleError("golden.npz holds NaN or Inf as input: it is damaged, export again")
     return golden

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import Array
-from .errors import EdgeRnnError, MissingExtra, SnapshotError, UsageError
+from .errors import EdgeRnnError, SnapshotError, UsageError
 from .graph import StateSpec
 
 if TYPE_CHECKING:
@@ -107,20 +108,27 @@ def open_engine(bundle: Bundle, name: str = "auto") -> Engine:
 
 
 def _open(name: str, bundle: Bundle) -> Engine:
-    module = importlib.import_module(f"edge_rnn.engines.{ENGINES[name]}")
-    engine: Engine = module.open_bundle(bundle)
+    engine: Engine = _module(name).open_bundle(bundle)
     return engine
+
+
+def _module(name: str) -> ModuleType:
+    module = f"edge_rnn.engines.{ENGINES[name]}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise UsageError(f"this edge-rnn has no engine {name}: use another one, or none to choose the best") from error
 
 
 def available_engines() -> dict[str, str | None]:
     """Engine name -> None when it can be opened here, else the reason why not."""
     reasons: dict[str, str | None] = {}
-    for name, module in ENGINES.items():
+    for name in ENGINES:
         try:
-            importlib.import_module(f"edge_rnn.engines.{module}").require()
+            _module(name).require()
             reasons[name] = None
-        except MissingExtra as error:
-            reasons[name] = str(error)
         except UsageError as error:
             reasons[name] = str(error)
     return reasons

@@ -11,6 +11,8 @@ from .errors import MissingExtra
 OUTSIDE = {
     "train": ("edge_rnn.export.train", "train"),
     "demo": ("edge_rnn.export.demo", "train"),
+    "export": ("edge_rnn.export.exporting", "train"),
+    "import": ("edge_rnn.export.from_state", "train"),
 }
 
 

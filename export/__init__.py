@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint as Checkpoint
+    from .exporting import export_bundle as export_bundle
     from .networks import Network as Network
+    from .quantize import quantize as quantize
     from .train import train as train
+    from .verify import verify as verify
 
 _MODULES = {
     "Checkpoint": "checkpoint",
     "Network": "networks",
+    "export_bundle": "exporting",
+    "quantize": "quantize",
     "train": "train",
+    "verify": "verify",
 }
 """Public name -> the module that has it."""
 

@@ -1,0 +1,155 @@
+"""`export_bundle`: a checkpoint, a network of yours, or a graph -> a proven bundle. The order of work, nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_rnn.arrays import Array
+from edge_rnn.bundle import Bundle
+from edge_rnn.errors import UsageError
+from edge_rnn.graph import Graph, as_precision
+from edge_rnn.manifest import Channel
+from edge_rnn.parity import STEPS, Progress, Report
+
+from .bundle_writer import Facts, write_bundle
+from .verify import argmax_agreement
+
+if TYPE_CHECKING:
+    from .quantize_report import QuantizeReport
+
+AGREEMENT_SAMPLES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export left: the bundle, how the engines agreed, and for int8 what quantization did."""
+
+    path: Path
+    bundle: Bundle
+    report: Report
+    quantized: QuantizeReport | None = None
+    torch_agreement: float | None = None
+    """int8: share of calibration samples with the same argmax as torch float32."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `edge-rnn export --json` prints them."""
+        value = {
+            "bundle": str(self.path),
+            "bytes": self.path.stat().st_size,
+            "precision": self.bundle.manifest.precision,
+            "model_digest": self.bundle.manifest.model_digest,
+            "bundle_digest": self.bundle.digest,
+            "verify": self.report.to_json(),
+        }
+        if self.quantized is not None:
+            value |= {"quantize": self.quantized.to_json(), "torch_argmax_agreement": self.torch_agreement}
+        return value
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float32 network with its facts and the real samples that quantization looks at."""
+
+    graph: Graph
+    facts: Facts
+    samples: Array
+    starts: Sequence[int] = (0,)
+    max_abs: Sequence[float] | None = None
+    lsb: Sequence[float] | None = None
+
+
+def export_bundle(
+    model: Any,
+    path: str | Path,
+    *,
+    precision: str = "float32",
+    channels: Sequence[str | Mapping[str, Any] | Channel] | None = None,
+    labels: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    sample: Any = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    background: str | None = None,
+    task: str = "classify",
+    window: int | None = None,
+    name: str | None = None,
+    version: str = "1.0.0",
+    bits: int = 8,
+    input_scale: str = "auto",
+    steps: int = STEPS,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a bundle, proven on every engine here, and tell how they agreed.
+
+    `model` is a checkpoint (or its path) of `train`, which knows everything else, or your own torch module: nn.GRU,
+    nn.LSTM or nn.RNN with optional nn.Linear and ReLU around them (docs/your-model.md). A module needs `channels`
+    (names, or {name, unit}), `labels`, `rate_hz` and `sample`: real samples (T, I), the more the better for int8.
+    `mean` and `std` (I,) say that the module expects (x - mean) / std. `window` is the training window in samples.
+
+    Raises UsageError for a module that is not of that form or whose own forward gives other numbers, ParityError
+    where an engine disagrees; then nothing is written.
+    """
+    path = Path(path)
+    if isinstance(model, str | Path):
+        from .checkpoint import Checkpoint
+
+        model = Checkpoint.load(model)
+    given = {"channels": channels, "labels": labels, "rate_hz": rate_hz, "sample": sample, "mean": mean, "std": std}
+    own = {**given, "background": background, "window": window}
+    if hasattr(model, "calibration_x"):
+        known = sorted(key for key, value in own.items() if value is not None)
+        if known:
+            raise UsageError(f"a checkpoint has its own {', '.join(known)}: leave them out")
+        source = from_checkpoint(model)
+    else:
+        raise UsageError(f"a checkpoint or its path was expected, got {type(model).__name__}")
+    facts = replace(source.facts, name=name or path.name.removesuffix(".ernn"), version=version)
+    source = replace(source, facts=facts)
+    return export_source(source, path, precision, bits=bits, input_scale=input_scale, steps=steps, progress=progress)
+
+
+def export_source(
+    source: Source,
+    path: Path,
+    precision: str,
+    *,
+    bits: int = 8,
+    input_scale: str = "auto",
+    steps: int = STEPS,
+    progress: Progress | None = None,
+) -> Exported:
+    """Quantize where int8 is asked for, build, prove, write."""
+    if as_precision(precision) == "float32":
+        bundle, report = write_bundle(source.graph, source.facts, path, steps=steps, progress=progress)
+        return Exported(path, bundle, report)
+    from .calibration import Calibration
+    from .quantize import quantize
+
+    calibration = Calibration(source.samples, source.starts, source.max_abs, source.lsb)
+    quantized = quantize(source.graph, calibration, bits=bits, input_scale=input_scale)
+    stretches = np.split(source.samples[:AGREEMENT_SAMPLES], [s for s in source.starts if 0 < s < AGREEMENT_SAMPLES])
+    agreement = argmax_agreement(source.graph, quantized.graph, [x for x in stretches if len(x)])
+    bundle, report = write_bundle(quantized.graph, source.facts, path, steps=steps, progress=progress)
+    return Exported(path, bundle, report, quantized.report, agreement)
+
+
+def from_checkpoint(checkpoint: Any) -> Source:
+    """What `train` left."""
+    facts = Facts(
+        channels=tuple(Channel(**channel) for channel in checkpoint.channels),
+        labels=tuple(checkpoint.labels),
+        rate_hz=checkpoint.rate_hz,
+        warmup_samples=checkpoint.window,
+        golden_x=checkpoint.golden_x,
+        background=checkpoint.background,
+        task=checkpoint.task,
+        training=checkpoint.training,
+    )
+    samples = np.asarray(checkpoint.calibration_x, np.float32)
+    starts, lsb = tuple(checkpoint.calibration_start), checkpoint.lsb
+    return Source(checkpoint.build().to_graph(), facts, samples, starts, checkpoint.max_abs, lsb)

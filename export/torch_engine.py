@@ -1,0 +1,75 @@
+"""PyTorch as an engine: the oracle of a float32 graph at export. Modules of torch.nn, nothing of our arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge_rnn.arrays import Array
+from edge_rnn.engine import F32, I16, I32, State, Step
+from edge_rnn.engines.numpy import bind_step
+from edge_rnn.errors import UsageError
+from edge_rnn.graph import Graph, Layer
+
+
+class TorchEngine:
+    """torch.nn.GRU, LSTM, RNN and Linear with a graph's float32 arrays."""
+
+    name = "torch"
+
+    def __init__(self, graph: Graph) -> None:
+        if graph.precision != "float32":
+            raise UsageError(f"torch runs float32 graphs, this one is {graph.precision}: give it the float one")
+        self.graph = graph
+        self._mean, self._std = (torch.from_numpy(graph.arrays[name]) for name in ("mean", "std"))
+        self._modules = [module_of(layer, graph.layer_arrays(i)) for i, layer in enumerate(graph.layers)]
+
+    def step(self, x: F32, state: State, out: F32) -> None:
+        """One step of N streams: x (N, I) -> out (N, C); the state is updated in place."""
+        out[...] = self.sequences(x[:, None], state)[:, 0]
+
+    def run(self, x: F32, state: State, out: F32) -> None:
+        """T steps of one stream: x (T, I) -> out (T, C), one call over the sequence."""
+        out[...] = self.sequences(x[None], state)[0]
+
+    def step_int(self, xq: I16, state: State, out: I32) -> None:
+        """Refused: torch has no such integers."""
+        raise UsageError("step_int needs an int8 model, torch runs the float one")
+
+    def bind(self, state: State) -> Step:
+        """A checked step on that state."""
+        return bind_step(self, self.graph, state)
+
+    @torch.no_grad()
+    def sequences(self, x: F32, state: State) -> Array:
+        """Logits (N, T, C) of x (N, T, I); the state is updated in place."""
+        arrays = iter(state.arrays)
+        h = (torch.from_numpy(np.ascontiguousarray(x)) - self._mean) / self._std
+        for layer, module in zip(self.graph.layers, self._modules, strict=True):
+            if layer.kind == "dense":
+                h = module(h)
+                h = torch.relu(h) if layer.activation == "relu" else h
+                continue
+            mine = [next(arrays) for _ in layer.states(0, "float32")]
+            before = [torch.from_numpy(a.copy())[None] for a in mine]
+            h, after = module(h, before[0] if len(before) == 1 else tuple(before))
+            for array, new in zip(mine, [after] if isinstance(after, Tensor) else after, strict=True):
+                array[...] = new[0].numpy()
+        return np.asarray(h.numpy())
+
+
+def module_of(layer: Layer, w: dict[str, Array]) -> nn.Module:
+    """One layer of a graph as the torch.nn module it came from."""
+    module: Any
+    if layer.kind == "dense":
+        module, names = nn.Linear(layer.inputs, layer.units), {"weight": "w", "bias": "b"}
+    else:
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[layer.kind]
+        options = {"nonlinearity": layer.activation} if layer.kind == "rnn" else {}
+        module = kind(layer.inputs, layer.units, batch_first=True, **options)
+        names = {"weight_ih_l0": "w_ih", "weight_hh_l0": "w_hh", "bias_ih_l0": "b_ih", "bias_hh_l0": "b_hh"}
+    module.load_state_dict({long: torch.from_numpy(w[short]) for long, short in names.items()})
+    return module.eval()  # type: ignore[no-any-return]
