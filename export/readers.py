@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_rnn.arrays import Array
 from edge_rnn.errors import DataError
@@ -55,11 +56,10 @@ def read_npz(path: Path) -> Recordings:
     ignored = set(_integers(arrays["ignore"], f"{path}: ignore").tolist()) if "ignore" in arrays else set()
     label, classes = _drop_unknown(label, names, ignored, str(path))
     x, columns = arrays["x"], arrays["x"].shape[-1] if arrays["x"].ndim else 0
-    scale = np.asarray(arrays["scale"], dtype=np.float64) if "scale" in arrays else np.ones(columns)
     count = len(start) - 1
     return Recordings(
         x=x,
-        scale=np.broadcast_to(scale, (columns,)) if scale.ndim == 0 else scale,
+        scale=_scale(arrays.get("scale", np.ones(1)), columns, f"{path}: scale"),
         label=label,
         rec_start=start,
         rec_subject=tuple(_text(arrays["rec_subject"], "rec_subject")) if "rec_subject" in arrays else None,
@@ -101,7 +101,7 @@ def read_folder(folder: Path) -> Recordings:
     label, classes = _drop_unknown(np.concatenate(labels), names, ignored, str(folder))
     return Recordings(
         x=np.concatenate(pieces),
-        scale=np.broadcast_to(np.asarray(meta.get("scale", 1.0), dtype=np.float64), (len(channels),)),
+        scale=_scale(np.asarray(meta.get("scale", 1.0)), len(channels), f"{folder}/meta.json: scale"),
         label=label,
         rec_start=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64),
         rec_subject=tuple(known) if known else None,
@@ -190,6 +190,12 @@ def _text(array: Array, what: str) -> list[str]:
     return [str(item) for item in array.tolist()]
 
 
+def _scale(array: Array, columns: int, what: str) -> npt.NDArray[np.float64]:
+    if array.dtype.kind not in "iuf" or array.size not in (1, columns):
+        raise DataError(f"{what} is {array.dtype} {array.shape}, expected one number or {columns}, a number a channel")
+    return np.array(np.broadcast_to(array.reshape(-1), (columns,)), dtype=np.float64)
+
+
 def _number(array: Array, what: str) -> float:
     if array.size != 1 or array.dtype.kind not in "iuf":
         raise DataError(f"{what} is {array.dtype} {array.shape}, expected one number")
@@ -203,6 +209,10 @@ def _meta(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}/meta.json cannot be read ({error}): expected an object with fs") from error
     if not isinstance(meta, dict) or "fs" not in meta:
         raise DataError(f"{folder}/meta.json lacks fs, the samples a second")
+    for name in ("units", "classes", "ignore"):
+        listed = meta.get(name, [])
+        if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+            raise DataError(f"{folder}/meta.json: {name} is {listed!r}, expected a list of names")
     return meta
 
 
