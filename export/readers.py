@@ -55,18 +55,18 @@ def read_npz(path: Path) -> Recordings:
         label = np.repeat(per_recording, np.diff(start))
     ignored = set(_integers(arrays["ignore"], f"{path}: ignore").tolist()) if "ignore" in arrays else set()
     label, classes = _drop_unknown(label, names, ignored, str(path))
-    x, columns = arrays["x"], arrays["x"].shape[-1] if arrays["x"].ndim else 0
+    channels = tuple(_text(arrays["channels"], f"{path}: channels"))
     count = len(start) - 1
     return Recordings(
-        x=x,
-        scale=_scale(arrays.get("scale", np.ones(1)), columns, f"{path}: scale"),
+        x=arrays["x"],
+        scale=_scale(arrays.get("scale", np.ones(1)), len(channels), f"{path}: scale"),
         label=label,
         rec_start=start,
         rec_subject=tuple(_text(arrays["rec_subject"], "rec_subject")) if "rec_subject" in arrays else None,
         rec_id=tuple(_text(arrays["rec_id"], "rec_id")) if "rec_id" in arrays else tuple(map(str, range(count))),
         rate_hz=_number(arrays["fs"], f"{path}: fs"),
-        channels=tuple(_text(arrays["channels"], f"{path}: channels")),
-        units=tuple(_text(arrays["units"], f"{path}: units")) if "units" in arrays else ("",) * columns,
+        channels=channels,
+        units=tuple(_text(arrays["units"], f"{path}: units")) if "units" in arrays else ("",) * len(channels),
         classes=classes,
     )
 

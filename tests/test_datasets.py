@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-from edge_rnn.errors import DataError
 from edge_rnn.export.datasets import (
     UNKNOWN,
     Recordings,
@@ -13,6 +11,8 @@ from edge_rnn.export.datasets import (
     split_by_subject,
     statistics,
 )
+
+from edge_rnn.errors import DataError
 
 
 def recordings(**changes):

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-
-from edge_rnn.errors import DataError
 from edge_rnn.export.datasets import UNKNOWN
 from edge_rnn.export.readers import read_recordings
+
+from edge_rnn.errors import DataError
 
 
 def arrays():
@@ -75,7 +75,7 @@ def test_subjects_may_be_names_or_absent_and_scale_is_one_by_default(npz):
         ({"label": None, "rec_label": np.array([1])}, "rec_label has 1 entries"),
         ({"x": np.zeros(24)}, r"\(samples, channels\)"),
         ({"x": np.float64([[0, np.inf]] * 12)}, "inf at sample 0, channel 'ay'"),
-        ({"scale": np.ones(4)}, "scale has 4"),
+        ({"scale": np.ones(4)}, "expected one number or 2"),
         ({"channels": np.array([1.5, 2.5])}, "row of names"),
         ({"ignore": np.array([9])}, "ignore is"),
         ({"fs": np.array([50.0, 60.0])}, "one number"),
