@@ -35,7 +35,10 @@ class Bundle:
 
     @cached_property
     def golden(self) -> dict[str, Array]:
-        """`x` (256, I) float32, `y` (256, C) float32, `y_q` int32 for int8, and the final state `state.<name>`."""
+        """`x` (256, I) float32, `y` (256, C) float32, `y_q` int32 for int8, and the final state `state.<name>`.
+
+        An int8 file holds `y_q` alone: its y is y_q / 65536.
+        """
         return _read_golden(self.golden_bytes, self.graph)
 
 
@@ -83,16 +86,17 @@ def _check_hashes(manifest: Manifest, members: dict[str, bytes], what: str) -> N
 def _read_golden(blob: bytes, graph: Graph) -> dict[str, Array]:
     golden = unpack_arrays(blob, "golden.npz")
     steps = len(golden["x"]) if "x" in golden and golden["x"].ndim else 0
+    name, dtype = ("y_q", "int32") if graph.precision == "int8" else ("y", "float32")
     needed: dict[str, tuple[str, tuple[int, ...]]] = {
         "x": ("float32", (steps, graph.inputs)),
-        "y": ("float32", (steps, graph.outputs)),
+        name: (dtype, (steps, graph.outputs)),
     }
-    if graph.precision == "int8":
-        needed["y_q"] = ("int32", (steps, graph.outputs))
     needed.update({f"state.{s.name}": (s.dtype, (s.width,)) for s in graph.states})
     came = {name: (array.dtype.name, array.shape) for name, array in golden.items()}
     if came != needed or steps == 0:
         raise BundleError(f"golden.npz holds {came}, expected {needed}")
     if not np.isfinite(golden["x"]).all():
         raise BundleError("golden.npz holds NaN or Inf as input: it is damaged, export again")
+    if graph.precision == "int8":
+        golden["y"] = (golden["y_q"] / 65536).astype(np.float32)
     return golden

@@ -79,8 +79,9 @@ class Writer:
         matrix, m = arrays[part + "w"], arrays[part + "m"].astype(np.int64)
         S = int(arrays[part + "S_k"][0])
         stored = self.body.constant(f"{self.prefix}{part}w", np.ascontiguousarray(matrix.T))
+        multipliers = self.body.constant(f"{self.prefix}{part}m", arrays[part + "m"])
         acc = self.op("MatMul", v, self.op("Cast", stored, to=TensorProto.INT32))
-        scaled = self.op("Mul", self.wide(acc), self.vector(part + "m", m))
+        scaled = self.op("Mul", self.wide(acc), self.wide(multipliers))
         bound = 32768 * int((np.abs(matrix.astype(np.int64)).sum(axis=1) * m).max())
         offset = 1
         while offset << S < bound:
@@ -94,10 +95,11 @@ class Writer:
 
     def sigmoid(self, u: str) -> str:
         """sigma(p) Q24 of u = p + 2^20; of u = 2p + 2^20 it is tanh(p) + 2^23 (Q23)."""
-        rise, start = (self.body.constant(f"table_{n}", t) for n, t in zip("DC", _table(), strict=True))
+        D, C = _table()
+        rise, start = self.body.constant("table_D", D.astype(np.int32)), self.body.constant("table_C", C)
         u = self.op("Clip", u, 0, 2 * FLAT)
         j = self.op("Div", u, 4096)
-        line = self.op("Mul", self.op("Gather", rise, j, axis=0), u)
+        line = self.op("Mul", self.wide(self.op("Gather", rise, j, axis=0)), u)
         return self.op("Div", self.op("Add", self.op("Gather", start, j, axis=0), line), 4096)
 
     def mulr24(self, a: str, q: str) -> str:

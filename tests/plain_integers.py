@@ -1,0 +1,139 @@
+"""docs/numeric.md a second time, in plain Python numbers, one at a time: the oracle of the engines and the exporter.
+
+Written from the page, sharing nothing with edge_rnn but the table. Slow and obvious on purpose. `weights` are the
+arrays of an int8 graph as lists, `layers` its layers.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def floor_shift(v: int, S: int) -> int:
+    return (v + (1 << S >> 1)) // (1 << S)
+
+
+def saturate(v: int, bits: int) -> int:
+    return max(-(1 << (bits - 1)), min((1 << (bits - 1)) - 1, v))
+
+
+class Model:
+    def __init__(self, layers, weights: dict, table: list[int]) -> None:
+        self.layers, self.weights, self.table = layers, weights, table
+        self.state = {}
+        for i, layer in enumerate(layers):
+            for name in {"rnn": "h", "gru": "s", "lstm": "hc", "dense": ""}[layer.kind]:
+                self.state[f"{name}{i}"] = [0] * layer.units
+
+    def f(self, p: int, sh: int) -> int:
+        a = min(abs(p), 256 * 2**sh - 1)
+        i = a // 2**sh
+        v = self.table[i] + floor_shift((self.table[i + 1] - self.table[i]) * (a % 2**sh), sh)
+        return -v if p < 0 else v
+
+    def tanh(self, p: int) -> int:
+        return self.f(p, 11)
+
+    def sigma(self, p: int) -> int:
+        return 2**23 + self.f(p, 12)
+
+    def rq(self, name: str, v: list[int]) -> list[int]:
+        W, m, (S, k) = (self.weights[name + part] for part in ("w", "m", "S_k"))
+        found = []
+        for row, mi in zip(W, m, strict=True):
+            acc = sum(a * b for a, b in zip(row, v, strict=True))
+            assert abs(acc << k) < 2**31
+            high = ((acc << k) * mi) >> 32
+            assert abs(high) < 2**31
+            found.append((high + (1 << (S + k - 33))) >> (S + k - 32))
+        return found
+
+    def step(self, xq: list[int]) -> list[int]:
+        a = xq
+        for i, layer in enumerate(self.layers):
+            a = getattr(self, layer.kind)(i, layer, a)
+        return a
+
+    def activation(self, layer, p: int) -> int:
+        v = floor_shift(p, layer.exponent)
+        return saturate(max(0, v) if layer.activation == "relu" else v, 16)
+
+    def dense(self, i, layer, a):
+        p = [v + b for v, b in zip(self.rq(f"l{i}.", a), self.weights[f"l{i}.b"], strict=True)]
+        return p if layer.exponent is None else [self.activation(layer, v) for v in p]
+
+    def sums(self, i, layer, a, h):
+        ax = [v + b for v, b in zip(self.rq(f"l{i}.ih_", a), self.weights[f"l{i}.b"], strict=True)]
+        ah = self.rq(f"l{i}.hh_", h)
+        H = layer.units
+        return [(ax[g : g + H], ah[g : g + H]) for g in range(0, len(ax), H)]
+
+    def rnn(self, i, layer, a):
+        [(ax, ah)] = self.sums(i, layer, a, self.state[f"h{i}"])
+        p = [v + w for v, w in zip(ax, ah, strict=True)]
+        if layer.activation == "relu":
+            self.state[f"h{i}"] = [self.activation(layer, v) for v in p]
+        else:
+            self.state[f"h{i}"] = [saturate((self.tanh(v) + 128) >> 8, 16) for v in p]
+        return self.state[f"h{i}"]
+
+    def gru(self, i, layer, a):
+        old = self.state[f"s{i}"]
+        r_, z_, n_ = self.sums(i, layer, a, [saturate((s + 4096) >> 13, 16) for s in old])
+        new = []
+        for j, s in enumerate(old):
+            r, z = self.sigma(r_[0][j] + r_[1][j]), self.sigma(z_[0][j] + z_[1][j])
+            inner = n_[1][j] + self.weights[f"l{i}.bn"][j]
+            n28 = 32 * self.tanh(n_[0][j] + floor_shift(inner * r, 24))
+            new.append(n28 + floor_shift((s - n28) * z, 24))
+        self.state[f"s{i}"] = new
+        return [saturate((s + 4096) >> 13, 16) for s in new]
+
+    def lstm(self, i, layer, a):
+        gates = [[v + w for v, w in zip(*pair, strict=True)] for pair in self.sums(i, layer, a, self.state[f"h{i}"])]
+        h, c = [], []
+        for old, pi, pf, pg, po in zip(self.state[f"c{i}"], *gates, strict=True):
+            total = old * self.sigma(pf) * 8 + self.sigma(pi) * self.tanh(pg)
+            c.append(saturate(floor_shift(total, 27), 32))
+            h.append(saturate(floor_shift(self.sigma(po) * self.tanh((c[-1] + 8) >> 4), 32), 16))
+        self.state[f"h{i}"], self.state[f"c{i}"] = h, c
+        return h
+
+
+def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int) -> dict:
+    """Floats (a float32 graph's arrays as lists) to the integers of `Model`."""
+    made: dict = {}
+    s_in, top = 2.0**-15, {8: 127, 4: 7}[bits]
+
+    def matrix(name: str, rows: list[list[float]], s_in: float) -> None:
+        s = [max(max(abs(v) for v in row) / top, 1e-9) for row in rows]
+        f = [v * s_in * 2.0**16 for v in s]
+        S = min(62, math.floor(30.999 - math.log2(max(f))))
+        made[name + "w"] = [[max(-top, min(top, round(v / si))) for v in row] for row, si in zip(rows, s, strict=True)]
+        made[name + "m"] = [max(1, round(v * 2.0**S)) for v in f]
+        made[name + "S_k"] = [S, max(0, 33 - S)]
+
+    for i, (layer, e) in enumerate(zip(layers, exponents, strict=True)):
+        p, ih, bias = f"l{i}.", "w_ih", "b_ih"
+        if layer.kind == "dense":
+            ih, bias = "w", "b"
+        rows, b = w[p + ih], list(w[p + bias])
+        if i == 0:
+            rows = [[v / d for v, d in zip(row, w["std"], strict=True)] for row in rows]
+            b = [
+                bi - math.fsum(v * mu for v, mu in zip(r, w["mean"], strict=True))
+                for bi, r in zip(b, rows, strict=True)
+            ]
+            rows = [[v * x * 2.0**15 for v, x in zip(row, sx, strict=True)] for row in rows]
+        s_out = 2.0**-15 if e is None else 2.0 ** -(16 - e)
+        matrix(p if layer.kind == "dense" else p + "ih_", rows, s_in)
+        if layer.kind != "dense":
+            matrix(p + "hh_", w[p + "w_hh"], s_out)
+            merged = len(b) if layer.kind != "gru" else 2 * layer.units
+            b_hh = w[p + "b_hh"]
+            b = [v + (u if n < merged else 0) for n, (v, u) in enumerate(zip(b, b_hh, strict=True))]
+            if layer.kind == "gru":
+                made[p + "bn"] = [round(v * 65536) for v in b_hh[merged:]]
+        made[p + "b"] = [round(v * 65536) for v in b]
+        s_in = s_out
+    return made
