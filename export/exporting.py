@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_rnn.arrays import Array
 from edge_rnn.bundle import Bundle
 from edge_rnn.errors import UsageError
-from edge_rnn.graph import Graph, as_precision
+from edge_rnn.graph import as_precision
 from edge_rnn.manifest import Channel
 from edge_rnn.parity import STEPS, Progress, Report
 
-from .bundle_writer import Facts, write_bundle
+from .bundle_writer import write_bundle
+from .source import Source, from_checkpoint, from_module
 from .verify import argmax_agreement
 
 if TYPE_CHECKING:
@@ -49,18 +49,6 @@ class Exported:
         if self.quantized is not None:
             value |= {"quantize": self.quantized.to_json(), "torch_argmax_agreement": self.torch_agreement}
         return value
-
-
-@dataclass(frozen=True)
-class Source:
-    """A float32 network with its facts and the real samples that quantization looks at."""
-
-    graph: Graph
-    facts: Facts
-    samples: Array
-    starts: Sequence[int] = (0,)
-    max_abs: Sequence[float] | None = None
-    lsb: Sequence[float] | None = None
 
 
 def export_bundle(
@@ -107,7 +95,10 @@ def export_bundle(
             raise UsageError(f"a checkpoint has its own {', '.join(known)}: leave them out")
         source = from_checkpoint(model)
     else:
-        raise UsageError(f"a checkpoint or its path was expected, got {type(model).__name__}")
+        missing = [key for key in ("channels", "labels", "rate_hz", "sample") if given[key] is None]
+        if missing:
+            raise UsageError(f"export of a module needs {', '.join(missing)}: only a checkpoint knows them itself")
+        source = from_module(model, task=task, **own)
     facts = replace(source.facts, name=name or path.name.removesuffix(".ernn"), version=version)
     source = replace(source, facts=facts)
     return export_source(source, path, precision, bits=bits, input_scale=input_scale, steps=steps, progress=progress)
@@ -136,20 +127,3 @@ def export_source(
     agreement = argmax_agreement(source.graph, quantized.graph, [x for x in stretches if len(x)])
     bundle, report = write_bundle(quantized.graph, source.facts, path, steps=steps, progress=progress)
     return Exported(path, bundle, report, quantized.report, agreement)
-
-
-def from_checkpoint(checkpoint: Any) -> Source:
-    """What `train` left."""
-    facts = Facts(
-        channels=tuple(Channel(**channel) for channel in checkpoint.channels),
-        labels=tuple(checkpoint.labels),
-        rate_hz=checkpoint.rate_hz,
-        warmup_samples=checkpoint.window,
-        golden_x=checkpoint.golden_x,
-        background=checkpoint.background,
-        task=checkpoint.task,
-        training=checkpoint.training,
-    )
-    samples = np.asarray(checkpoint.calibration_x, np.float32)
-    starts, lsb = tuple(checkpoint.calibration_start), checkpoint.lsb
-    return Source(checkpoint.build().to_graph(), facts, samples, starts, checkpoint.max_abs, lsb)

@@ -88,9 +88,14 @@ def verify(
     int8 must be the same bits, outputs and states; float32 within 1e-4 + 1e-4 |y|. Exit code 4 for a difference.
     """
     from ..bundle import read_bundle
+    from ..errors import UsageError
     from ..parity import verify as compare
     from .progress import progress
 
+    if bundle.suffix == ".onnx":
+        raise UsageError(
+            f"{bundle} has no golden stream and no weights to compare with: verify the .ernn it belongs to"
+        )
     with progress("verifying", steps) as advance:
         report = compare(read_bundle(bundle), engine, steps, progress=lambda _: advance())
     print(json.dumps(report.to_json()) if as_json else _lines(report))
