@@ -5,7 +5,6 @@ Exit codes: 0 ok, 1 a check failed, 2 usage, 3 source lost, 4 parity or signatur
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -36,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as exit_:
+        if isinstance(exit_.__context__, BrokenPipeError):
+            return 0  # the reader of our pipe left, as `head` does: nothing is wrong
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except EdgeRnnError as error:
         print(f"edge-rnn: {error}", file=sys.stderr)
@@ -43,10 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("edge-rnn: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our pipe closed it, as `head` does: nothing is wrong. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return 0
 
 
