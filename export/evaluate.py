@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge_rnn.arrays import Array
 
 from .datasets import UNKNOWN, Ints, Recordings
-from .networks import Network
 
 _BATCH = 1024
 
@@ -60,7 +59,7 @@ class Scores:
 
 
 @torch.no_grad()
-def score_windows(network: Network, data: Recordings, window: int, hop: int) -> Scores:
+def score_windows(network: nn.Module, data: Recordings, window: int, hop: int) -> Scores:
     """The last step's answer for each window inside one labelled segment, from zero state."""
     starts, labels = data.windows(window, hop)
     x = torch.from_numpy(data.values())
@@ -73,14 +72,14 @@ def score_windows(network: Network, data: Recordings, window: int, hop: int) -> 
 
 
 @torch.no_grad()
-def score_stream(network: Network, data: Recordings) -> Scores:
+def score_stream(network: nn.Module, data: Recordings) -> Scores:
     """Each labelled sample's answer, recordings read whole from zero state."""
     logits = [_eval(network, torch.from_numpy(data.values(r))[None])[0] for r in range(len(data))]
     known = data.label != UNKNOWN
     return _scores(torch.cat(logits)[torch.from_numpy(known)], data.label[known])
 
 
-def _eval(network: Network, x: Tensor) -> Tensor:
+def _eval(network: nn.Module, x: Tensor) -> Tensor:
     training = network.training
     network.eval()
     y: Tensor = network(x)[0]

@@ -67,7 +67,7 @@ def export_bundle(
     window: int | None = None,
     name: str | None = None,
     version: str = "1.0.0",
-    bits: int = 8,
+    bits: int | None = None,
     input_scale: str = "auto",
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -77,6 +77,7 @@ def export_bundle(
     `model` is a checkpoint (or its path) of `train`, which knows everything else, or your own torch module: nn.GRU,
     nn.LSTM or nn.RNN with optional nn.Linear and ReLU around them (docs/your-model.md). A module needs `channels`
     (names, or {name, unit}), `labels`, `rate_hz` and `sample`: real samples (T, I), the more the better for int8.
+    `bits` of int8 weights are 8 or 4 (None: what the checkpoint was trained for, else 8).
     `mean` and `std` (I,) say that the module expects (x - mean) / std. `window` is the training window in samples.
 
     Raises UsageError for a module that is not of that form or whose own forward gives other numbers, ParityError
@@ -109,7 +110,7 @@ def export_source(
     path: Path,
     precision: str,
     *,
-    bits: int = 8,
+    bits: int | None = None,
     input_scale: str = "auto",
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -122,7 +123,7 @@ def export_source(
     from .quantize import quantize
 
     calibration = Calibration(source.samples, source.starts, source.max_abs, source.lsb)
-    quantized = quantize(source.graph, calibration, bits=bits, input_scale=input_scale)
+    quantized = quantize(source.graph, calibration, bits=bits or source.bits, input_scale=input_scale)
     stretches = np.split(source.samples[:AGREEMENT_SAMPLES], [s for s in source.starts if 0 < s < AGREEMENT_SAMPLES])
     agreement = argmax_agreement(source.graph, quantized.graph, [x for x in stretches if len(x)])
     bundle, report = write_bundle(quantized.graph, source.facts, path, steps=steps, progress=progress)

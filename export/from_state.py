@@ -45,7 +45,7 @@ def import_bundle(
     path: str | Path,
     *,
     precision: str = "float32",
-    bits: int = 8,
+    bits: int | None = None,
     input_scale: str = "auto",
     steps: int = STEPS,
     progress: Progress | None = None,

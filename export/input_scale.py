@@ -6,10 +6,11 @@ others. sx_j = r_j * 2^e_j makes the columns alike; the e_j are those with the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_rnn.arrays import Array
 from edge_rnn.engines.integer import quantize_input
@@ -45,14 +46,28 @@ def choose_input_scale(
         raise UsageError(f"input scale is {mode!r}, expected {', '.join(MODES)}")
     if mode == "lsb" and calibration.lsb is None:
         raise UsageError("input scale lsb needs data that are int16 codes times `scale`, these are not: use auto")
-    by_code = calibration.lsb is not None and mode != "range"
-    reach = np.where(calibration.reach > 0, calibration.reach, 1.0)
-    r = np.array(calibration.lsb, np.float64) if by_code else 1.25 * reach / 32767
+    r = code_values(calibration.reach, None if mode == "range" else calibration.lsb)
     e = _search(graph, calibration, r, build) if mode == "auto" else np.zeros(graph.inputs, int)
     sx = _scaled(r, e)
     codes = quantize_input(calibration.samples, sx)
     saturated = ((codes == 32767) | (codes == -32768)).mean(axis=0)
     return InputScale(mode, sx, tuple(r.tolist()), tuple(e.tolist()), tuple(saturated.tolist()))
+
+
+def code_values(max_abs: Sequence[float] | F64, lsb: Sequence[float] | None) -> F64:
+    """r: the value of one code, the data's own where they are codes, else 1.25 * max |x| / 32767."""
+    if lsb is not None:
+        return np.array(lsb, np.float64)
+    reach = np.array(max_abs, np.float64)
+    return 1.25 * np.where(reach > 0, reach, 1.0) / 32767
+
+
+def equal_columns(columns: F64) -> npt.NDArray[np.int64]:
+    """The e_j, powers of two, that bring each column's size to the median one."""
+    sizes = np.maximum(columns, 1e-30)
+    e = np.clip(np.rint(np.log2(np.median(sizes) / sizes)), SMALLEST_E, LARGEST_E)
+    exponents: npt.NDArray[np.int64] = e.astype(np.int64)
+    return exponents
 
 
 def _scaled(r: F64, e: Array) -> Array:
@@ -76,8 +91,10 @@ def _search(graph: Graph, calibration: Calibration, r: F64, build: Callable[[Arr
                 known[key] = float(np.sqrt(np.mean((activations[-1][valid] / 65536 - wanted) ** 2)))
         return known[key]
 
-    equal = _equalised(graph, r)
-    starts = [np.zeros(graph.inputs, int)]
+    name = "l0.w" if graph.layers[0].kind == "dense" else "l0.w_ih"
+    weights = np.abs(graph.arrays[name]).max(axis=0).astype(np.float64)
+    starts = [np.zeros(graph.inputs, np.int64), equal_columns(r / graph.arrays["std"])]  # the latter is qat.py's
+    equal = equal_columns(weights * r / graph.arrays["std"])
     starts += [np.clip(equal + shift, SMALLEST_E, LARGEST_E) for shift in range(-3, 4)]
     best = min(starts, key=error)
     moved = True
@@ -92,12 +109,3 @@ def _search(graph: Graph, calibration: Calibration, r: F64, build: Callable[[Arr
                         break
                     best, moved = trial, True
     return best
-
-
-def _equalised(graph: Graph, r: F64) -> Array:
-    """The e_j that bring each column's largest folded weight to the median one."""
-    name = "l0.w" if graph.layers[0].kind == "dense" else "l0.w_ih"
-    columns = np.abs(graph.arrays[name].astype(np.float64) / graph.arrays["std"]).max(axis=0) * r
-    columns = np.maximum(columns, 1e-30)
-    equal: Array = np.rint(np.log2(np.median(columns) / columns)).astype(int)
-    return equal

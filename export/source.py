@@ -32,6 +32,8 @@ class Source:
     starts: Sequence[int] = (0,)
     max_abs: Sequence[float] | None = None
     lsb: Sequence[float] | None = None
+    bits: int = 8
+    """Of an int8 export's weights, where none are asked for: what the network was trained for."""
 
 
 def from_checkpoint(checkpoint: Any) -> Source:
@@ -48,7 +50,8 @@ def from_checkpoint(checkpoint: Any) -> Source:
     )
     samples = np.asarray(checkpoint.calibration_x, np.float32)
     starts, lsb = tuple(checkpoint.calibration_start), checkpoint.lsb
-    return Source(checkpoint.build().to_graph(), facts, samples, starts, checkpoint.max_abs, lsb)
+    bits = checkpoint.training.get("metrics", {}).get("qat") or 8
+    return Source(checkpoint.build().to_graph(), facts, samples, starts, checkpoint.max_abs, lsb, bits)
 
 
 def from_module(

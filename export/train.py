@@ -28,6 +28,7 @@ from .feeds import Batch, Crops, Lanes
 from .networks import Network, initialise
 from .progress import Progress, show_nothing
 from .progress import show_bar as show_bar
+from .qat import Rounded
 from .recipes import DataSet, Recipe, open_dataset
 from .run_folder import Interrupted, RunFolder
 from .samples import calibration_samples, golden_samples
@@ -71,12 +72,14 @@ def train(
     out: str | Path = "run",
     resume: bool = False,
     tbptt: int | None = None,
+    qat: int | None = None,
     settings: Mapping[str, str] | None = None,
     progress: Progress = show_nothing,
 ) -> Trained:
     """Train a network on `data` (a data-set name, a path, Recordings or a DataSet); keep the best on validation people.
 
     `tbptt` = K reads whole recordings in chunks of K samples with carried state (truncated BPTT) instead of windows.
+    `qat` = 8 or 4 trains the weights as int8 or int4 will hold them (qat.py); the checkpoint has them so rounded.
     `settings` overrides fields of the data set's Recipe, `epochs` one of them. The folder `out` gets
     checkpoint.pt, metrics.json, learning-curve and confusion-matrix pictures, and resume/ with which `resume` goes on
     where an interrupted run stopped, bit-exactly. One CPU thread: a small network gains nothing from more.
@@ -94,26 +97,37 @@ def train(
     _check_recipe(dataset.recipe)
     check_trainable(dataset.train)
     stats = statistics(dataset.train)
-    folder = RunFolder(Path(out), _identity(dataset, arch, hidden, layers, seed, tbptt))
+    folder = RunFolder(Path(out), _identity(dataset, arch, hidden, layers, seed, tbptt, qat))
     with _one_thread(seed):
         run = _begin(dataset, stats, arch, hidden, layers, seed)
+        rounded = Rounded(run.network, qat, stats["max_abs"], dataset.train.lsb()) if qat else None
         if resume:
             folder.restore(run)
         else:
             folder.clear()
         try:
-            _fit(run, dataset, tbptt, folder, progress)
+            _fit(run, rounded or run.network, dataset, tbptt, folder, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(run.epoch, dataset.recipe.epochs, folder.path) from stop
         run.network.load_state_dict(run.best)
+        if rounded:
+            rounded.settle()
         score = _validate(run.network.eval(), dataset, tbptt)
-        checkpoint = _checkpoint(run, dataset, stats, score, seed, tbptt)
+        checkpoint = _checkpoint(run, dataset, stats, score, seed, tbptt, qat)
     folder.finish(checkpoint, score, run.history)
     seconds = sum(epoch["seconds"] for epoch in run.history)
     return Trained(folder.path, folder.path / "checkpoint.pt", score.accuracy, seconds, run.best_epoch + 1, run.epoch)
 
 
-def _fit(run: Run, dataset: DataSet, tbptt: int | None, folder: RunFolder, progress: Progress) -> None:
+def _fit(
+    run: Run,
+    network: Network | Rounded,
+    dataset: DataSet,
+    tbptt: int | None,
+    folder: RunFolder,
+    progress: Progress,
+) -> None:
+    """Train the run's parameters as `network` sees them, to the last epoch or until patience is out."""
     recipe = dataset.recipe
     axes = find_axes(dataset.train.channels, dataset.train.units)
     feed = _feed(dataset, axes, run.network.std, tbptt)
@@ -122,7 +136,7 @@ def _fit(run: Run, dataset: DataSet, tbptt: int | None, folder: RunFolder, progr
         shown.resume(run.epoch)
         while run.epoch < recipe.epochs and not _exhausted(run, recipe):
             began = time.perf_counter()
-            run.network.train()
+            network.train()
             losses = []
             state = run.network.zero_state(recipe.lanes if tbptt else recipe.batch)
             for step, batch in enumerate(feed.epoch(run.generator)):
@@ -130,7 +144,7 @@ def _fit(run: Run, dataset: DataSet, tbptt: int | None, folder: RunFolder, progr
                 for group in run.optimizer.param_groups:
                     group["lr"] = rate
                 state = tuple(s.detach() * ~batch.restart[:, None] for s in state)
-                y, *carried = run.network(batch.x, *state)
+                y, *carried = network(batch.x, *state)
                 state = tuple(carried)
                 loss = _stream_loss(y, batch, recipe, weight) if tbptt else _window_loss(y, batch, recipe, weight)
                 if not torch.isfinite(loss):
@@ -144,7 +158,7 @@ def _fit(run: Run, dataset: DataSet, tbptt: int | None, folder: RunFolder, progr
                 run.optimizer.step()
                 losses.append(loss.item())
                 shown.step(run.epoch, losses[-1])
-            score = _validate(run.network, dataset, tbptt)
+            score = _validate(network, dataset, tbptt)
             _keep_best(run, losses, score, time.perf_counter() - began)
             run.epoch += 1
             shown.epoch(run.epoch, score.accuracy)
@@ -213,7 +227,7 @@ def _feed(dataset: DataSet, axes: Axes, std: Tensor, tbptt: int | None) -> Crops
     return Crops(dataset.train, axes, dataset.recipe, std)
 
 
-def _validate(network: Network, dataset: DataSet, tbptt: int | None) -> Scores:
+def _validate(network: Network | Rounded, dataset: DataSet, tbptt: int | None) -> Scores:
     if tbptt:
         return score_stream(network, dataset.validation)
     return score_windows(network, dataset.validation, dataset.recipe.window, dataset.recipe.hop)
@@ -238,7 +252,13 @@ def _begin(dataset: DataSet, stats: dict[str, list[float]], arch: str, hidden: i
 
 
 def _checkpoint(
-    run: Run, dataset: DataSet, stats: dict[str, list[float]], score: Scores, seed: int, tbptt: int | None
+    run: Run,
+    dataset: DataSet,
+    stats: dict[str, list[float]],
+    score: Scores,
+    seed: int,
+    tbptt: int | None,
+    qat: int | None,
 ) -> Checkpoint:
     data, recipe = dataset.train, dataset.recipe
     names = ("mean", "std", "min", "max")
@@ -276,12 +296,15 @@ def _checkpoint(
                 "best_epoch": run.best_epoch + 1,
                 "epochs": run.epoch,
                 "tbptt": tbptt,
+                "qat": qat,
             },
         },
     )
 
 
-def _identity(dataset: DataSet, arch: str, hidden: int, layers: int, seed: int, tbptt: int | None) -> dict[str, Any]:
+def _identity(
+    dataset: DataSet, arch: str, hidden: int, layers: int, seed: int, tbptt: int | None, qat: int | None
+) -> dict[str, Any]:
     """What a resumed run must have in common with the interrupted one."""
     return {
         "data": dataset.name,
@@ -291,6 +314,7 @@ def _identity(dataset: DataSet, arch: str, hidden: int, layers: int, seed: int, 
         "layers": layers,
         "seed": seed,
         "tbptt": tbptt,
+        "qat": qat,
         "recipe": dataset.recipe.to_json(),
     }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Output = Annotated[Path, typer.Option("--out", "-o", metavar="M.ernn", help="The bundle to write.")]
 Precision = Annotated[str, typer.Option(help="int8 (the same bits on every engine) or float32.")]
 InputScale = Annotated[str, typer.Option(help="int8: how input scales are chosen: auto, range or lsb.")]
-Bits = Annotated[int, typer.Option(help="int8: bits of a weight, 8 or 4.")]
+Bits = Annotated[int | None, typer.Option(help="int8: bits of a weight, 8 or 4; default: what it was trained for.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -25,7 +25,7 @@ def export(
     precision: Precision = "int8",
     onnx_form: Annotated[str, typer.Option(help="exact, or weights: M.weights.onnx beside the bundle.")] = "exact",
     input_scale: InputScale = "auto",
-    bits: Bits = 8,
+    bits: Bits = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle of a trained network, and prove it on every engine here before it is written."""
@@ -54,7 +54,7 @@ def import_(
     out: Output,
     precision: Precision = "float32",
     input_scale: InputScale = "auto",
-    bits: Bits = 8,
+    bits: Bits = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle of a state dict of your own and a spec of its layers (docs/your-model.md); no code is run."""

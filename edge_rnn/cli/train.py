@@ -24,6 +24,9 @@ def train(
     tbptt: Annotated[
         int | None, typer.Option(min=2, metavar="K", help="Whole recordings, K samples a step, state carried.")
     ] = None,
+    qat: Annotated[
+        int | None, typer.Option(metavar="8|4", help="Train the weights as int8 or int4 will hold them.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, as learning_rate=0.004.")
     ] = None,
@@ -47,6 +50,7 @@ def train(
         out=out,
         resume=resume,
         tbptt=tbptt,
+        qat=qat,
         settings=_pairs(settings or []),
         progress=workshop.show_bar,
     )

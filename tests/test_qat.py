@@ -1,0 +1,95 @@
+"""Quantization-aware training: what it sees is what export makes, and it costs next to nothing."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from edge_rnn.export.calibration import Calibration
+from edge_rnn.export.networks import Network
+from edge_rnn.export.qat import Rounded
+from edge_rnn.export.quantize import quantize
+
+from edge_rnn.errors import UsageError
+
+
+def network(arch: str, layers: int = 1, gain: float = 1.0) -> Network:
+    torch.manual_seed(3)
+    made = Network.of(arch, 6, 4, hidden=16, layers=layers)
+    made.std.copy_(torch.tensor([1.0, 2.0, 0.5, 1.0, 1.0, 3.0]) / torch.tensor([1, 1, 1, gain, gain, gain]))
+    return made
+
+
+def samples(made: Network) -> np.ndarray:
+    rng = np.random.default_rng(4)
+    return (rng.normal(0, 1, (512, 6)) * made.std.numpy()).astype(np.float32)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("arch", ["perceptron", "mlp", "rnn", "gru", "lstm"])
+def test_export_finds_the_very_weights_that_training_saw(arch, bits):
+    made = network(arch, gain=20.0)
+    x = samples(made)
+    rounded = Rounded(made, bits, np.abs(x).max(axis=0))
+    seen = rounded(torch.from_numpy(x)[None])[0].detach().numpy()[0]
+    rounded.settle()
+    np.testing.assert_allclose(made(torch.from_numpy(x)[None])[0].detach().numpy()[0], seen, atol=1e-5)
+    report = quantize(made.to_graph(), Calibration(x), bits=bits).report
+    assert report.rmse < 2e-3, "the exporter rounded other weights than training did"
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_rounded_weights_have_few_values_and_the_gradient_of_the_exact_ones(bits):
+    made = network("gru")
+    rounded = Rounded(made, bits, [1.0] * 6)
+    x = torch.randn(3, 20, 6)
+    rounded(x)[0].square().sum().backward()
+    got = {name: p.grad.clone() for name, p in made.named_parameters()}
+    values = {name: w.detach() for name, w in rounded.rounded().items()}
+    assert max(len(row.unique()) for row in values["layers.0.weight_hh_l0"]) <= 2 ** (bits)
+    assert set(values) == {"layers.0.weight_ih_l0", "layers.0.weight_hh_l0", "head.weight"}
+    twin = network("gru")
+    twin.load_state_dict({**made.state_dict(), **values})
+    twin(x)[0].square().sum().backward()
+    for name, p in twin.named_parameters():
+        torch.testing.assert_close(got[name], p.grad, msg=name)
+
+
+def test_training_moves_the_exact_weights_under_the_rounded_ones():
+    made = network("lstm")
+    rounded = Rounded(made, 4, [1.0] * 6)
+    before = made.layers[0].weight_hh_l0.detach().clone()
+    optimizer = torch.optim.SGD(rounded.parameters(), lr=1e-4)
+    rounded(torch.randn(2, 10, 6))[0].square().sum().backward()
+    optimizer.step()
+    moved = (made.layers[0].weight_hh_l0.detach() - before).abs()
+    assert 0 < moved.max() < 0.02, "a step smaller than a rounding must not be lost"
+
+
+def test_other_bits_are_refused():
+    with pytest.raises(UsageError, match="8 or 4 bits"):
+        Rounded(network("gru"), 6, [1.0] * 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["gru", "lstm"])
+def test_a_step_costs_at_most_a_tenth_more_than_plain_training(arch):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    made = Network.of(arch, 6, 6)
+    seen = {"plain": made, "rounded": Rounded(made, 8, [1.0] * 6)}
+    optimizer = torch.optim.AdamW(made.parameters(), lr=1e-4, fused=True)
+    x, target = torch.randn(128, 128, 6), torch.randint(6, (128,))
+    spent: dict[str, list[float]] = {name: [] for name in seen}
+    for _ in range(40):
+        for name, module in seen.items():
+            began = time.perf_counter()
+            loss = torch.nn.functional.cross_entropy(module(x)[0][:, -1], target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            spent[name].append(time.perf_counter() - began)
+    torch.set_num_threads(threads)
+    ratio = min(spent["rounded"]) / min(spent["plain"])
+    print(f"{arch}: {ratio:.3f} x plain, {min(spent['plain']) * 1e3:.1f} ms")
+    assert ratio <= 1.1
