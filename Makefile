@@ -22,13 +22,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy edge_rnn
 	$(BIN)/mypy export
+	$(BIN)/mypy firmware_bridge
 
 # constraints.txt pins torch to the CPU build, so that no package of this set pulls gigabytes.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,test]'
 	touch $@
 
 clean:

@@ -7,6 +7,7 @@
     ├── BundleError        the bundle: truncated, hostile, of another format                exit 1
     │   └── SnapshotError  a saved state that belongs to another model
     ├── SourceError        the peer: a source that is lost or sends nonsense                exit 3
+    │   └── LinkError      a board that speaks another protocol or refuses what it is asked
     └── ParityError        the machine: an engine that does not give the bundle's numbers   exit 4
 
 Each message is one sentence: what was expected, what came, what to do.
@@ -52,6 +53,10 @@ class SourceError(EdgeRnnError):
     """A source ended, vanished or sent something that is not samples."""
 
     exit_code = 3
+
+
+class LinkError(SourceError):
+    """A board on the wire that does not speak our protocol, runs another model or refuses a request."""
 
 
 class ParityError(EdgeRnnError):
