@@ -129,12 +129,13 @@ class Board:
 
     def push(self, row: tuple[int, ...], now: int) -> None:
         """A sample of the board's own sensor: streamed (SENSOR) or stepped on and its result streamed (NODE)."""
+        node = self.info.role == Role.NODE
+        if node and not self._state_ok:
+            self.stats = replace(self.stats, dropped_by_producer=self.stats.dropped_by_producer + 1)
+            return
         if not self._open and self._held() == self.slots:
             self._overwrite()
-        if self.info.role == Role.NODE:
-            if not self._state_ok:
-                self.stats = replace(self.stats, dropped_by_producer=self.stats.dropped_by_producer + 1)
-                return
+        if node:
             self._close(Result.TYPE, self._result(now, row), 1)
             return
         if not self._open:

@@ -92,4 +92,5 @@ class Decoder:
             self.crc_errors += 1
             return None
         self.accepted += 1
-        return Frame(*_HEAD.unpack_from(body), body[_HEAD.size :])
+        kind, seq, session = _HEAD.unpack_from(body)
+        return Frame(kind, seq, session, body[_HEAD.size :])

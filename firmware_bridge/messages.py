@@ -54,12 +54,15 @@ class _Plain:
 
     TYPE: ClassVar[int]
     FORM: ClassVar[struct.Struct]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def pack(self) -> bytes:
+        """The payload."""
         return self.FORM.pack(*(getattr(self, name) for name in self.__match_args__))
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         if len(payload) != cls.FORM.size:
             raise LinkError(f"{cls.__name__} has {len(payload)} bytes, expected {cls.FORM.size}")
         return cls(*cls.FORM.unpack(payload))
@@ -71,16 +74,20 @@ class _Tailed:
 
     TYPE: ClassVar[int]
     FORM: ClassVar[struct.Struct]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def pack(self) -> bytes:
-        *head, tail = (getattr(self, name) for name in self.__match_args__)
-        return self.FORM.pack(*head) + tail
+        """The payload."""
+        values = [getattr(self, name) for name in self.__match_args__]
+        return self.FORM.pack(*values[:-1]) + bytes(values[-1])
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         if len(payload) < cls.FORM.size:
             raise LinkError(f"{cls.__name__} has {len(payload)} bytes, expected at least {cls.FORM.size}")
-        return cls(*cls.FORM.unpack_from(payload), payload[cls.FORM.size :])
+        values = (*cls.FORM.unpack_from(payload), payload[cls.FORM.size :])
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +102,12 @@ class Hello(_Plain):
     minor: int = MINOR
 
     def pack(self) -> bytes:
+        """The payload."""
         return self.FORM.pack(self.major, self.minor, self.max_payload, self.nonce)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         if len(payload) < cls.FORM.size:
             raise LinkError(f"Hello has {len(payload)} bytes, expected at least {cls.FORM.size}")
         major, minor, max_payload, nonce = cls.FORM.unpack_from(payload)
@@ -137,7 +146,7 @@ class Info(_Plain):
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """A later minor version may have added fields behind these."""
+        """Read a payload, to which a later minor version may have added fields; raises LinkError."""
         if len(payload) < cls.FORM.size:
             raise LinkError(f"Info has {len(payload)} bytes, expected at least {cls.FORM.size}")
         info = cls(*cls.FORM.unpack_from(payload))
@@ -167,6 +176,7 @@ class Ack(_Plain):
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         if len(payload) not in (2, 6):
             raise LinkError(f"Ack has {len(payload)} bytes, expected 2 or 6")
         return cls(*cls.FORM.unpack(payload.ljust(6, b"\0")))
@@ -210,6 +220,7 @@ class GetStats:
     TYPE: ClassVar[int] = 0x07
 
     def pack(self) -> bytes:
+        """The payload."""
         return b""
 
 
@@ -257,6 +268,7 @@ class Data(_Tailed):
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         message = super(Data, cls).unpack(payload)
         if message.rows == 0 or len(message.samples) % (2 * message.rows) or not message.samples:
             raise LinkError(f"Data has {len(message.samples)} bytes of samples for {message.rows} rows")
@@ -276,11 +288,13 @@ class Result:
     credits: int = 1
 
     def pack(self) -> bytes:
+        """The payload."""
         body = bytes([self.label or 0]) if self.logits is None else struct.pack(f"<{len(self.logits)}i", *self.logits)
         return self.FORM.pack(self.t, self.step) + body + bytes([self.credits])
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
+        """Read a payload; raises LinkError."""
         body = payload[cls.FORM.size : -1]
         if len(payload) < cls.FORM.size + 2 or (len(body) % 4 and len(body) != 1):
             raise LinkError(f"Result has {len(payload)} bytes, expected 10 (a class) or 9 + 4 a logit")
@@ -361,6 +375,7 @@ class BlobEnd:
     TYPE: ClassVar[int] = 0x48
 
     def pack(self) -> bytes:
+        """The payload."""
         return b""
 
 
