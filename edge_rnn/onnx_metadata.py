@@ -17,6 +17,8 @@ from .manifest import FORMAT, Manifest
 from .onnx_scan import MAX_ONNX_BYTES, scan_onnx
 
 SPEC_KEYS = ("background", "channels", "input", "labels", "layers", "rate_hz", "states", "task", "warmup_samples")
+FLOAT_W8 = "float32-w8"
+"""Precision of the compact float form (edge_rnn.export.to_onnx_weights): int8 weights, run and fed as float32."""
 PROPS = ("edge_rnn.digest", "edge_rnn.format", "edge_rnn.precision", "edge_rnn.spec")
 
 
@@ -57,7 +59,9 @@ def manifest_of(metadata: dict[str, str], name: str) -> Manifest:
         "detector": {},
         "gap": {"short": 0, "long": 0, "on_short": "hold", "on_long": "keep"},
     }
-    props = {"format": found, "precision": metadata["edge_rnn.precision"], "model_digest": metadata["edge_rnn.digest"]}
+    precision = metadata["edge_rnn.precision"]
+    runs_as = "float32" if precision == FLOAT_W8 else precision
+    props = {"format": found, "precision": runs_as, "model_digest": metadata["edge_rnn.digest"]}
     value = {key: spec[key] for key in SPEC_KEYS if key in spec} | bare | props
     return replace(Manifest.from_json(json.dumps(value).encode()), extra={})
 

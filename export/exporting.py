@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import Bundle
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import as_precision
@@ -103,6 +104,15 @@ def export_bundle(
     facts = replace(source.facts, name=name or path.name.removesuffix(".ernn"), version=version)
     source = replace(source, facts=facts)
     return export_source(source, path, precision, bits=bits, input_scale=input_scale, steps=steps, progress=progress)
+
+
+def write_weights(exported: Exported) -> Path:
+    """Write the compact float form of an int8 bundle beside it: M.weights.onnx. Raises UsageError for float32."""
+    from .to_onnx_weights import weights_form
+
+    path = exported.path.with_name(exported.path.name.removesuffix(".ernn") + ".weights.onnx")
+    write_atomically(path, weights_form(exported.bundle))
+    return path
 
 
 def export_source(

@@ -56,6 +56,11 @@ def to_onnx(graph: Graph, metadata: Mapping[str, str]) -> bytes:
         write = write_float
     body = Body()
     write(graph, body)
+    return assemble(graph, body, metadata)
+
+
+def assemble(graph: Graph, body: Body, metadata: Mapping[str, str]) -> bytes:
+    """The file around a written body: inputs, outputs and states of `graph`, checked, the same bytes each time."""
     outputs = [_value("y", "float32", graph.outputs)]
     if graph.precision == "int8":
         outputs.append(_value("y_q", "int32", graph.outputs))

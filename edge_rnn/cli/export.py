@@ -36,6 +36,8 @@ def export(
 
     if onnx_form not in ("exact", "weights"):
         raise UsageError(f"--onnx-form is {onnx_form!r}, expected exact or weights")
+    if onnx_form == "weights" and precision != "int8":
+        raise UsageError("--onnx-form weights is made of an int8 model: use --precision int8 with it")
     with progress("proving", STEPS) as advance:
         exported = outside("export").export_bundle(
             checkpoint,
@@ -45,7 +47,8 @@ def export(
             input_scale=input_scale,
             progress=lambda _: advance(),
         )
-    _tell(exported, as_json)
+    weights = outside("export").write_weights(exported) if onnx_form == "weights" else None
+    _tell(exported, as_json, weights)
 
 
 def import_(
@@ -114,8 +117,11 @@ def inspect(
     print(json.dumps(found) if as_json else lines(found))
 
 
-def _tell(exported: Any, as_json: bool) -> None:
+def _tell(exported: Any, as_json: bool, weights: Path | None = None) -> None:
     told = exported.to_json()
+    if weights is not None:
+        told["weights_onnx"] = str(weights)
+        print(f"{weights}: the compact float form, {weights.stat().st_size} bytes", file=sys.stderr)
     if exported.quantized is not None:
         for line in exported.quantized.lines():
             print(line, file=sys.stderr)
