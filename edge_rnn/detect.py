@@ -20,7 +20,7 @@ from .manifest import DetectorParams
 F64 = npt.NDArray[np.float64]
 
 IDLE, CANDIDATE, ACTIVE, REARMING = range(4)
-_TRACK = struct.Struct("<dBqqqd")
+_TRACK = struct.Struct("<IdBqqqd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class Detector:
             for label, params in sorted(rules.items())
         ]
         self._tracks = [_Track() for _ in self._rules]
+        self._next = 0  # the sample after the last one
 
     @property
     def active(self) -> bool:
@@ -104,8 +105,15 @@ class Detector:
         return bool(self._rules)
 
     def push(self, probabilities: F64, first: int) -> list[Decision]:
-        """Take probabilities (T, C) of the samples from `first` on; decisions in order of time, then label."""
+        """Take probabilities (T, C) of the samples from `first` on; decisions in order of time, then label.
+
+        Samples left out since the last push are a break: a class that was about to start begins its minimum again.
+        """
         decisions: list[Decision] = []
+        if first != self._next:
+            for track in self._tracks:
+                track.phase = IDLE if track.phase == CANDIDATE else track.phase
+        self._next = first + len(probabilities)
         columns = probabilities[:, [rule.label for rule in self._rules]].tolist()
         for index, row in enumerate(columns, first):
             for rule, track, probability in zip(self._rules, self._tracks, row, strict=True):
@@ -124,18 +132,22 @@ class Detector:
 
     def snapshot(self) -> bytes:
         """What is remembered, as bytes."""
-        return b"".join(_TRACK.pack(t.p, t.phase, t.first, t.started, t.ready, t.peak) for t in self._tracks)
+        tracks = zip(self._rules, self._tracks, strict=True)
+        packed = (_TRACK.pack(r.label, t.p, t.phase, t.first, t.started, t.ready, t.peak) for r, t in tracks)
+        return self._next.to_bytes(8, "little") + b"".join(packed)
 
     def restore(self, blob: bytes) -> None:
         """Take what `snapshot` gave; raises SnapshotError when it is of another number of classes."""
-        if len(blob) != _TRACK.size * len(self._rules):
-            raise SnapshotError(
-                f"the snapshot's detector does not have the {len(self._rules)} classes of this stream's"
-            )
-        tracks = [_Track(*values) for values in _TRACK.iter_unpack(blob)]
+        try:
+            rows = list(_TRACK.iter_unpack(blob[8:]))
+        except struct.error as error:
+            raise SnapshotError("the snapshot's detector is truncated: take a new one") from error
+        if [row[0] for row in rows] != [rule.label for rule in self._rules]:
+            raise SnapshotError("the snapshot's detector watches other classes than this stream's")
+        tracks = [_Track(*row[1:]) for row in rows]
         if any(track.phase > REARMING for track in tracks):
             raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
-        self._tracks = tracks
+        self._tracks, self._next = tracks, int.from_bytes(blob[:8], "little")
 
 
 def _advance(rule: _Rule, track: _Track, probability: float, index: int, decisions: list[Decision]) -> None:

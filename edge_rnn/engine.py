@@ -144,7 +144,10 @@ def as_sample(sample: Any, inputs: int) -> F32:
 
 def as_samples(samples: Any, inputs: int, ndim: int) -> F32:
     """Numbers as contiguous float32 whose last axis is I; raises UsageError for other shapes and kinds."""
-    x = np.asarray(samples)
+    try:
+        x = np.asarray(samples)
+    except (ValueError, TypeError) as error:  # rows of different lengths
+        raise UsageError(f"samples of {inputs} real numbers each were expected: {error}") from error
     if x.dtype.kind not in "fiub":
         raise UsageError(f"samples of real numbers were expected, got dtype {x.dtype}")
     if x.ndim != ndim or x.shape[-1] != inputs:

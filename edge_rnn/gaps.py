@@ -9,8 +9,9 @@ The sample index is the clock: every sample that was or should have been recorde
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,23 @@ import numpy.typing as npt
 from .engine import F32
 from .errors import SnapshotError, UsageError
 from .events import Fault, Gap
-from .manifest import GapPolicy
+from .faults import REASONS, U8, Watch
+from .manifest import Channel, GapPolicy
 
 I64 = npt.NDArray[np.int64]
+KeyKind = Literal["", "seq", "t_ns"]
 
 OK, IMPUTED, DEGRADED = range(3)
 REORDER = 1024
 """A sample that is further back than this is a source that started anew, not a late one."""
+LONGEST_GAP_NS = 86_400 * 10**9
+"""A jump forward of more than a day is another clock (an RTC that was set), not samples that were lost."""
 MAX_HOLES = 64
-MAX_MISSING = 1 << 40
-_CLOCK = struct.Struct("<11q?q")
+MAX_KEY = 1 << 62
+_CLOCK = struct.Struct("<10qB?BqI")
+_HOLE = struct.Struct("<qq")
+_KINDS: tuple[KeyKind, ...] = ("", "seq", "t_ns")
+_DUPLICATE, _LATE, _ANEW = -1, -2, -3
 
 
 @dataclass(slots=True)
@@ -58,27 +66,41 @@ class Segment:
 
     first: int
     x: F32
-    quality: npt.NDArray[np.uint8]
+    quality: U8
 
 
-Plan = list[Segment | Gap | Fault]
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Go on from the zero state; `at` is the slot at which that was decided."""
+
+    at: int
+
+
+Plan = list[Segment | Gap | Fault | Restart]
 
 
 class Timeline:
-    """Puts samples into slots and applies the gap policy. A Gap whose action is "reset" asks for a zero state."""
+    """Puts samples into slots and applies the gap policy."""
 
-    def __init__(self, channels: tuple[str, ...], rate_hz: float, policy: GapPolicy) -> None:
+    def __init__(self, channels: Sequence[Channel], rate_hz: float, policy: GapPolicy) -> None:
         self.policy = policy
-        self._channels = channels
-        self._period_ns = 1e9 / rate_hz
         self.counters = Counters()
+        self._names = tuple(channel.name for channel in channels)
+        self._watch = Watch(channels)
+        self._period_ns = 1e9 / rate_hz
         self._next = 0  # the slot after the last one
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the last sample and the keys, as after a reset: the next sample takes the next slot."""
         self._run = 0  # missing slots since the last good sample
         self._run_lost = 0  # those of them that were not imputed
         self._last: F32 | None = None  # the last good sample
-        self._faulty: frozenset[int] = frozenset()
-        self._key: int | None = None  # the last sample's sequence number, or its time
-        self._holes: list[list[int]] = []  # [first, last] keys that are missing and may still come, oldest first
+        self._faulty: frozenset[int] = frozenset()  # channels whose fault has been told
+        self._kind: KeyKind = ""  # what the keys are; "" before the first
+        self._key = 0  # the last sample's sequence number, or its time
+        self._holes: list[tuple[int, int]] = []  # (first, last) keys that are missing and may still come, oldest first
+        self._watch.reset()
 
     def time_ns(self, index: int) -> int:
         """A slot's time since the stream's start."""
@@ -90,33 +112,34 @@ class Timeline:
         return self._next
 
     def plan(self, x: F32, t_ns: Any = None, seq: Any = None) -> Plan:
-        """Plan the steps for samples x (T, I); `t_ns` and `seq` are None, an int (the first sample's) or (T,)."""
-        rows = len(x)
-        self.counters.received += rows
-        finite = np.asarray(np.isfinite(x).all(axis=1))
-        missing = self._missing_before(rows, t_ns, seq)
-        if missing is None and self._run == 0 and finite.all():
-            return [self._take(x)] if rows else []
-        if missing is None:
-            missing = np.zeros(rows, np.int64)
+        """Plan the steps for samples x (T, I); `t_ns` and `seq` are None, an int (the first sample's) or (T,).
+
+        Raises UsageError for keys of another form; nothing has changed then.
+        """
+        kind, keys, unit = self._keys(len(x), t_ns, seq)
+        self.counters.received += len(x)
+        missing = self._missing_before(kind, keys, unit)
+        reasons = self._watch.check(x)
+        if missing is None and self._run == 0 and reasons is None:
+            return [self._take(x)] if len(x) else []
+        good = [True] * len(x) if reasons is None else (reasons.max(axis=1) == 0).tolist()
         items: Plan = []
         start = 0  # first row of the good run that is being gathered
-        for row in range(rows):
-            if missing[row] == 0 and finite[row] and self._run == 0:
+        for row in range(len(x)):
+            mark = 0 if missing is None else int(missing[row])
+            if mark == 0 and good[row] and self._run == 0:
                 continue
             self._gather(x[start:row], items)
             start = row + 1
-            self._one(x[row], bool(finite[row]), int(missing[row]), items)
+            self._one(x[row], None if good[row] or reasons is None else reasons[row], mark, items)
         self._gather(x[start:], items)
         return items
 
-    def restart(self) -> None:
-        """Forget the last sample and the keys, as after a reset: the next sample takes the next slot."""
-        self._run = self._run_lost = 0
-        self._last = None
-        self._faulty = frozenset()
-        self._key = None
-        self._holes = []
+    def flush(self) -> Plan:
+        """Nothing more will come: tell of the missing samples that no good one has followed."""
+        items: Plan = []
+        self._recover(items)
+        return items
 
     def _take(self, x: F32) -> Segment:
         segment = Segment(self._next, x, np.zeros(len(x), np.uint8))
@@ -130,22 +153,25 @@ class Timeline:
         if len(x):
             items.append(self._take(x))
 
-    def _one(self, x: F32, good: bool, missing: int, items: Plan) -> None:
-        """A row that is not simply the next good sample."""
-        if missing in (_DUPLICATE, _LATE):
-            self.counters.duplicate += missing == _DUPLICATE
-            self.counters.late += missing == _LATE
+    def _one(self, x: F32, reasons: U8 | None, mark: int, items: Plan) -> None:
+        """A row that is not simply the next good sample; `reasons` is None when it is good."""
+        if mark in (_DUPLICATE, _LATE):
+            self.counters.duplicate += mark == _DUPLICATE
+            self.counters.late += mark == _LATE
             return
-        if missing == _RESTART:
-            items.append(Gap(self.time_ns(self._next), self.time_ns(self._next), 0, "reset"))
-        elif missing:
-            self._skip(missing, items, hole=True)
-        if good:
+        if mark == _ANEW:
+            self._recover(items)
+            self._last = None
+            now = self.time_ns(self._next)
+            items += [Restart(self._next), Gap(now, now, 0, "reset")]
+        elif mark:
+            self._skip(mark, items, hole=True)
+        if reasons is None:
             self._recover(items)
             self._gather(x[None], items)
         else:
             self.counters.bad += 1
-            self._fault(x, items)
+            self._fault(reasons, items)
             self._skip(1, items, hole=False)
 
     def _skip(self, count: int, items: Plan, *, hole: bool) -> None:
@@ -155,6 +181,9 @@ class Timeline:
         self._run = total
         held = policy.on_short == "hold" and self._last is not None and self._run_lost == 0 and total <= policy.long
         if not held:
+            told = self._run_lost > 0 and self._action(total - count) == "reset"
+            if self._action(total) == "reset" and not told:
+                items.append(Restart(first))  # as soon as the gap is too long, so that nothing stays active in it
             self._run_lost += count
             self.counters.lost += count
             return
@@ -165,95 +194,103 @@ class Timeline:
         items.append(Segment(first, np.tile(self._last, (count, 1)), np.full(count, quality, np.uint8)))
         self.counters.imputed += count
 
+    def _action(self, missing: int) -> str:
+        """What a gap of so many slots does to the state, where no value is held."""
+        if self.policy.on_short == "reset":
+            return "reset"
+        return self.policy.on_long if missing > self.policy.long else "keep"
+
     def _recover(self, items: Plan) -> None:
-        """A good sample came after a run of missing ones."""
+        """A good sample came after a run of missing ones, or none will."""
         if self._run_lost:
-            action = "keep" if self.policy.on_long == "keep" else "reset"
             began = self.time_ns(self._next - self._run_lost)
-            items.append(Gap(began, self.time_ns(self._next), self._run_lost, action))
+            items.append(Gap(began, self.time_ns(self._next), self._run_lost, self._action(self._run)))
         self._run = self._run_lost = 0
 
-    def _fault(self, x: F32, items: Plan) -> None:
-        faulty = frozenset(np.flatnonzero(~np.isfinite(x)).tolist())
+    def _fault(self, reasons: U8, items: Plan) -> None:
+        faulty = frozenset(np.flatnonzero(reasons).tolist())
         for channel in sorted(faulty - self._faulty):
-            reason = "NaN" if np.isnan(x[channel]) else "Inf"
-            items.append(Fault(self.time_ns(self._next), self._channels[channel], reason))
+            items.append(Fault(self.time_ns(self._next), self._names[channel], REASONS[reasons[channel]]))
         self._faulty = faulty
 
-    def _missing_before(self, rows: int, t_ns: Any, seq: Any) -> I64 | None:
-        """How many slots are missing before each row, or one of the marks below; None when there is nothing to say."""
+    def _keys(self, rows: int, t_ns: Any, seq: Any) -> tuple[KeyKind, I64, float]:
+        """The keys of the samples (rows,), what they are, and how far apart they should be; ("", none, 1) without."""
         if seq is not None:
-            keys = _keys(seq, rows, 1.0, "seq")
-            unit = 1.0
-        elif t_ns is not None:
-            keys = _keys(t_ns, rows, self._period_ns, "t_ns")
-            unit = self._period_ns
-        else:
+            return "seq", _as_keys(seq, rows, 1.0, "seq"), 1.0
+        if t_ns is not None:
+            return "t_ns", _as_keys(t_ns, rows, self._period_ns, "t_ns"), self._period_ns
+        return "", np.empty(0, np.int64), 1.0
+
+    def _missing_before(self, kind: KeyKind, keys: I64, unit: float) -> I64 | None:
+        """How many slots are missing before each row, or one of the marks; None when every row is simply next."""
+        if not keys.size:
             return None
-        if rows == 0:
-            return None
-        before = np.concatenate([keys[:1] - round(unit) if self._key is None else [self._key], keys[:-1]])
-        steps = (keys - before) / unit
+        if kind != self._kind:  # keys of two kinds cannot be compared: the first of a kind is simply next
+            self._kind, self._key, self._holes = kind, int(keys[0]) - round(unit), []
+        steps = np.diff(keys, prepend=self._key) / unit
         if np.all((steps > 0) & (steps <= 1.5)):
             self._key = int(keys[-1])
             return None
-        return np.array([self._place(int(key), unit) for key in keys], np.int64)
+        return np.array([self._place(key, unit) for key in keys.tolist()], np.int64)
 
     def _place(self, key: int, unit: float) -> int:
-        if self._key is None:
-            self._key = key
-            return 0
         step = (key - self._key) / unit
-        if step > 0:
-            missing = min(round(step) - 1, MAX_MISSING) if step > 1.5 else 0
-            if missing:
-                self._holes = [*self._holes, [self._key + 1, key - 1]][-MAX_HOLES:]
-            self._key = key
-            return missing
-        if step < -REORDER:
+        if step < -REORDER or step * self._period_ns > LONGEST_GAP_NS:
             self._key, self._holes = key, []
-            return _RESTART
-        return _LATE if self._fill(key) else _DUPLICATE
+            return _ANEW
+        if step <= 0:
+            return _LATE if self._fill(key) else _DUPLICATE
+        missing = round(step) - 1 if step > 1.5 else 0
+        if missing:
+            self._holes = [*self._holes, (self._key + 1, key - 1)][-MAX_HOLES:]
+        self._key = key
+        return missing
 
     def _fill(self, key: int) -> bool:
         """Whether a key that comes behind its turn was missing; it is missing no more."""
         for place, (first, last) in enumerate(self._holes):
             if first <= key <= last:
-                self._holes[place : place + 1] = [h for h in ([first, key - 1], [key + 1, last]) if h[0] <= h[1]]
+                self._holes[place : place + 1] = [h for h in ((first, key - 1), (key + 1, last)) if h[0] <= h[1]]
                 return True
         return False
 
     def snapshot(self) -> bytes:
-        """The clock, the sums and the last sample; late samples of before a restore count as duplicates."""
+        """The clock, the sums, the last sample and what is known of holes and faults."""
         c = self.counters
         sums = (c.received, c.used, c.duplicate, c.bad, c.late, c.imputed, c.lost)
-        key = (self._key is not None, self._key or 0)
-        clock = _CLOCK.pack(*sums, self._next, self._run, self._run_lost, self._last is not None, *key)
-        return clock + (b"" if self._last is None else self._last.astype("<f4").tobytes())
+        holes = self._holes[-MAX_HOLES:]
+        told = sum(1 << channel for channel in self._faulty).to_bytes(len(self._names), "little")
+        head = (self._next, self._run, self._run_lost, len(holes), self._last is not None, _KINDS.index(self._kind))
+        clock = _CLOCK.pack(*sums, *head, self._key, len(self._names))
+        last = b"" if self._last is None else self._last.astype("<f4").tobytes()
+        return clock + b"".join(_HOLE.pack(*hole) for hole in holes) + told + last + self._watch.snapshot()
 
     def restore(self, blob: bytes) -> None:
         """Take what `snapshot` gave; raises SnapshotError when it is not of these channels."""
+        channels = len(self._names)
         try:
-            values = _CLOCK.unpack_from(blob)
+            *sums, next_, run, run_lost, holes, has_last, kind, key, size = _CLOCK.unpack_from(blob)
+            ends = np.cumsum([_CLOCK.size, holes * _HOLE.size, channels, 4 * channels * has_last]).tolist()
+            gone = list(_HOLE.iter_unpack(blob[ends[0] : ends[1]]))
         except struct.error as error:
             raise SnapshotError("the snapshot's clock is truncated: take a new one") from error
-        body = blob[_CLOCK.size :]
-        if len(body) != (4 * len(self._channels) if values[10] else 0):
-            raise SnapshotError(f"the snapshot's last sample is not of {len(self._channels)} channels")
-        self.counters = Counters(*values[:7])
-        self._next, self._run, self._run_lost = values[7:10]
-        self._last = np.frombuffer(body, "<f4").astype(np.float32) if values[10] else None
-        self._key = values[12] if values[11] else None
-        self._holes, self._faulty = [], frozenset()
+        if size != channels or len(blob) < ends[3] or kind >= len(_KINDS):
+            raise SnapshotError(f"the snapshot's clock is not of a stream with {channels} channels")
+        self._watch.restore(blob[ends[3] :])
+        self.counters = Counters(*sums)
+        self._next, self._run, self._run_lost = next_, run, run_lost
+        self._kind, self._key, self._holes = _KINDS[kind], key, gone
+        told = int.from_bytes(blob[ends[1] : ends[2]], "little")
+        self._faulty = frozenset(channel for channel in range(channels) if told >> channel & 1)
+        self._last = np.frombuffer(blob[ends[2] : ends[3]], "<f4").astype(np.float32) if has_last else None
 
 
-_DUPLICATE, _LATE, _RESTART = -1, -2, -3
-
-
-def _keys(value: Any, rows: int, unit: float, name: str) -> I64:
+def _as_keys(value: Any, rows: int, unit: float, name: str) -> I64:
     keys = np.asarray(value)
     if keys.dtype.kind not in "iu" or keys.shape not in ((), (rows,)):
         raise UsageError(f"{name} is {keys.dtype} {keys.shape}, expected one integer or {rows} of them")
+    if keys.size and not (int(keys.min()) > -MAX_KEY and int(keys.max()) < MAX_KEY):
+        raise UsageError(f"{name} goes beyond 2^62, expected integers that can be told apart: check its unit")
     if keys.ndim:
         return keys.astype(np.int64)
     later: I64 = int(keys) + np.rint(np.arange(rows) * unit).astype(np.int64)

@@ -20,7 +20,10 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One input channel and its training statistics, in `unit`."""
+    """One input channel and its training statistics, in `unit`.
+
+    `constant`: the longest stretch of the training data with one and the same value, in samples; 0: not measured.
+    """
 
     name: str
     unit: str
@@ -28,6 +31,7 @@ class Channel:
     std: float
     min: float
     max: float
+    constant: int = 0
 
 
 @dataclass(frozen=True, slots=True)

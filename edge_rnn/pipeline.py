@@ -9,6 +9,7 @@ from typing import Any
 
 from .endpoints.lines import Chunk
 from .endpoints.sinks import Sink
+from .errors import SourceError
 from .events import Event, Score, to_line, when_ns
 from .latency import Histogram
 from .stream import Stream
@@ -25,6 +26,8 @@ class Report:
     source_seconds: float = 0.0
     stream_seconds: float = 0.0
     interrupted: bool = False
+    lost: SourceError | None = None
+    """Why the source ended before its time; the caller says so after the report."""
 
     def to_json(self) -> dict[str, Any]:
         """For `--json` and the summary on stderr."""
@@ -52,7 +55,7 @@ def run(
 
     `pace` 0 goes as fast as it can; 1 feeds samples one by one at the model's rate, 4 at four times it. Step latency
     is the time of a push divided by its samples; `on_chunk` hears how many samples came. An interrupt
-    (KeyboardInterrupt) ends the run cleanly.
+    (KeyboardInterrupt) and a source that is lost end the run cleanly: what is active ends, and the report says why.
     """
     sinks = list(sinks)
     report = Report()
@@ -72,6 +75,8 @@ def run(
                 on_chunk(len(chunk.samples))
     except KeyboardInterrupt:
         report.interrupted = True
+    except SourceError as error:
+        report.lost = error
     _tell(sinks, [*stream.finish()], report)
     report.samples = stream.counters.to_json()
     report.seconds = (clock_ns() - began) / 1e9

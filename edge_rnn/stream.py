@@ -19,7 +19,7 @@ from .detect import Decision, Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
 from .events import Ended, Event, Gap, Quality, Score, Started
-from .gaps import I64, Counters, Segment, Timeline
+from .gaps import I64, Counters, Plan, Restart, Segment, Timeline
 from .manifest import DetectorParams, GapPolicy
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 QUALITIES: tuple[Quality, ...] = ("ok", "imputed", "degraded", "warmup")
 WARMUP = QUALITIES.index("warmup")
-_MAGIC = b"ERNNSNP1"
+_MAGIC = b"ERNNSNP2"
+_NEW, _STEPPED, _PUSHED = range(3)
 _HEAD = struct.Struct("<8s16sqqqBIII")
 
 
@@ -70,7 +71,7 @@ class Stream:
         self.state = State(manifest.states)
         chosen = manifest.detector if detector is None else detector
         self._detector = Detector({manifest.labels.index(k): p for k, p in chosen.items()}, manifest.rate_hz)
-        self._timeline = Timeline(tuple(c.name for c in manifest.channels), manifest.rate_hz, gap or manifest.gap)
+        self._timeline = Timeline(manifest.channels, manifest.rate_hz, gap or manifest.gap)
         self._epoch = 0
         self._age = 0  # steps since the state was zero
         self._done = 0  # the slot after the last step
@@ -115,18 +116,9 @@ class Stream:
         """
         if not self._pushed and "step" in self.__dict__:
             raise UsageError("this stream is fed by step: call reset() before push")
+        plan = self._timeline.plan(as_samples(samples, self.model.inputs, 2), t_ns, seq)
         self._pushed = True
-        events: list[Event] = []
-        steps: list[_Steps] = []
-        for item in self._timeline.plan(as_samples(samples, self.model.inputs, 2), t_ns, seq):
-            if isinstance(item, Segment):
-                steps.append(self._infer(item, events))
-                continue
-            if isinstance(item, Gap) and item.action == "reset":
-                events += self._restart("gap")
-            events.append(item)
-        self._keep_scores(steps)
-        return events
+        return self._carry_out(plan)
 
     def scores(self, every: int = 1) -> list[Score]:
         """The last push's class probabilities: a Score for each step whose sample index `every` divides."""
@@ -140,11 +132,11 @@ class Stream:
 
     def finish(self) -> list[Event]:
         """The source closed: end what is active. The next push goes on with a detector that starts anew."""
-        return self._told(self._detector.end(self._done, "end"))
+        return [*self._told(self._detector.end(self._done, "end")), *self._flush()]
 
     def reset(self) -> list[Event]:
         """Back to the zero state and a fresh detector, the clock goes on; gives the ends of active classes."""
-        events = self._restart("reset")
+        events = [*self._restart("reset"), *self._flush()]
         self._timeline.restart()
         self.__dict__.pop("step", None)
         self._pushed = False
@@ -155,7 +147,8 @@ class Stream:
         parts = (self.state.to_bytes(), self._detector.snapshot(), self._timeline.snapshot())
         digest = bytes.fromhex(self.model.manifest.model_digest)
         sizes = [len(part) for part in parts]
-        clock = (self._epoch, self._age, self._done, self._pushed)
+        mode = _PUSHED if self._pushed else _STEPPED if "step" in self.__dict__ else _NEW
+        clock = (self._epoch, self._age, self._done, mode)
         blob = _HEAD.pack(_MAGIC, digest, *clock, *sizes) + b"".join(parts)
         return blob + zlib.crc32(blob).to_bytes(4, "little")
 
@@ -164,8 +157,8 @@ class Stream:
         body, crc = blob[:-4], blob[-4:]
         if len(body) < _HEAD.size or zlib.crc32(body).to_bytes(4, "little") != crc:
             raise SnapshotError("the snapshot is truncated or damaged: take a new one")
-        magic, digest, epoch, age, done, pushed, *sizes = _HEAD.unpack_from(body)
-        if magic != _MAGIC:
+        magic, digest, epoch, age, done, mode, *sizes = _HEAD.unpack_from(body)
+        if magic != _MAGIC or mode > _PUSHED or _HEAD.size + sum(sizes) != len(body):
             raise SnapshotError("these bytes are not a stream's snapshot of this release")
         if digest.hex() != self.model.manifest.model_digest:
             raise SnapshotError(f"the snapshot is of model {digest.hex()}, this is {self.model.manifest.model_digest}")
@@ -179,9 +172,27 @@ class Stream:
         except SnapshotError:
             self.restore(before)
             raise
-        self._epoch, self._age, self._done, self._pushed = epoch, age, done, bool(pushed)
-        if self._pushed:
+        self._epoch, self._age, self._done, self._pushed = epoch, age, done, mode == _PUSHED
+        if mode == _STEPPED:
+            self.step = self.model.engine.bind(self.state)
+        else:
             self.__dict__.pop("step", None)
+
+    def _carry_out(self, plan: Plan) -> list[Event]:
+        events: list[Event] = []
+        steps: list[_Steps] = []
+        for item in plan:
+            if isinstance(item, Segment):
+                steps.append(self._infer(item, events))
+            elif isinstance(item, Restart):
+                events += self._restart("gap")
+            else:
+                events.append(item)
+        self._keep_scores(steps)
+        return events
+
+    def _flush(self) -> list[Event]:
+        return [item for item in self._timeline.flush() if isinstance(item, Gap)]
 
     def _infer(self, segment: Segment, events: list[Event]) -> _Steps:
         rows = len(segment.x)

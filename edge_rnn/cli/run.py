@@ -46,6 +46,8 @@ def run(
     for line in opened.reports:
         print(f"edge-rnn: skipped {line}", file=sys.stderr)
     print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
+    if report.lost is not None:
+        raise report.lost
 
 
 def _text(summary: dict[str, object]) -> str:

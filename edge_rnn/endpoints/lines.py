@@ -20,6 +20,12 @@ from ..gaps import I64
 
 MAX_LINE_BYTES = 1 << 16
 KEPT_REPORTS = 5
+KEYS = {"t_us": 1e3, "t": 1e9, "seq": 1.0}
+"""Columns that tell when a sample was taken -> what turns them into nanoseconds, or into a sequence number."""
+MAX_KEY = 2.0**62
+NOT_JSON = 'is not an object like {"t":12.34,"seq":617,"v":[0.1,9.7]}'
+_PLAIN = np.isin(np.arange(256), np.frombuffer(b"0123456789+-.eE,\n", np.uint8))
+_BREAK = np.isin(np.arange(256), np.frombuffer(b",\n", np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,96 +44,125 @@ class Chunk:
 
 @dataclass
 class LineDecoder:
-    """Decodes one source's lines; the first line decides the format."""
+    """Decodes one source's lines; the first line that can be understood decides the format."""
 
     channels: tuple[str, ...]
     strict: bool = False
     malformed: int = 0
     reports: list[str] = field(default_factory=list)
     _tail: bytes = b""
+    _overlong: bool = False  # inside a line that is too long: its rest is dropped
     _line: int = 0
-    _columns: list[str] | None = None  # names of the columns of a CSV; [] for JSON lines
+    _columns: list[str] | None = None  # names of the numbers of a row, once the format is known
+    _json_keys: tuple[str, ...] | None = None  # "t" and "seq", those of them that the first JSON line has
 
     def feed(self, data: bytes) -> Chunk | None:
         """Take bytes as they come; give the samples of the lines that are whole."""
-        block = self._tail + data
-        cut = block.rfind(b"\n") + 1
-        block, self._tail = block[:cut], block[cut:]
-        if len(self._tail) > MAX_LINE_BYTES:
-            self._tail = b""
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            self._keep(data)
+            return None
+        block, self._tail = self._tail + data[:cut], b""
+        if self._overlong:
+            self._overlong = False
+            self._line += 1
             self._bad("", f"is longer than {MAX_LINE_BYTES} bytes")
+            block = block[block.index(b"\n") + 1 :]
+        self._keep(data[cut:])
         return self._decode(block)
 
     def close(self) -> Chunk | None:
         """The source ended: a last line without newline still counts."""
-        block, self._tail = self._tail, b""
-        return self._decode(block)
+        return self.feed(b"\n") if self._tail or self._overlong else None
+
+    def _keep(self, data: bytes) -> None:
+        if self._overlong or len(self._tail) + len(data) > MAX_LINE_BYTES:
+            self._tail, self._overlong = b"", True
+        else:
+            self._tail += data
 
     def _decode(self, block: bytes) -> Chunk | None:
-        if self._columns is None:
+        while block and self._columns is None:
             block = self._open(block)
-        if not block.strip():
-            self._line += block.count(b"\n")
+        if not block or self._columns is None:
             return None
-        assert self._columns is not None
-        rows = self._fast(block) if self._columns else None
+        rows = None if self._json_keys is not None else self._fast(block)
         if rows is None:
-            decode = self._csv if self._columns else self._json
+            decode = self._csv if self._json_keys is None else self._json
             found = [row for row in map(decode, self._numbered(block)) if row is not None]
-            rows = np.array(found, np.float64).reshape(len(found), len(self._names()))
+            rows = np.array(found, np.float64).reshape(len(found), len(self._columns))
         return self._chunk(rows) if len(rows) else None
 
     def _open(self, block: bytes) -> bytes:
-        """Find the format in the first line that is not blank; give what is left to decode."""
-        while block:
-            first, _, rest = block.partition(b"\n")
-            text = first.decode("utf-8", "replace").strip().lstrip("\ufeff")
-            if text:
-                break
-            self._line, block = self._line + 1, rest
-        else:
-            return b""
-        if text.startswith("{"):
-            self._columns = []
-            return block
-        cells = [cell.strip() for cell in text.split(",")]
-        if _is_header(cells):
+        """Look for the format in the first line; give what is left to decode."""
+        first, _, rest = block.partition(b"\n")
+        text = first.decode("utf-8", "replace").strip().lstrip("\ufeff")
+        if len(first) > MAX_LINE_BYTES or not text:
             self._line += 1
-            self._columns = cells
-            missing = [name for name in self.channels if name not in cells]
-            if missing:
-                raise SourceError(f"the header lacks {', '.join(missing)}, it has {', '.join(cells)}: rename them")
+            if text:
+                self._bad("", f"is longer than {MAX_LINE_BYTES} bytes")
             return rest
-        self._columns = list(self.channels)
-        return block
-
-    def _names(self) -> list[str]:
-        """Names of the numbers of a decoded row."""
-        return self._columns or ["t", "seq", *self.channels]
+        if text.startswith("{"):
+            keys = _parse_object(text)
+            if keys is None or "v" not in keys:  # not the one to learn from: the next may be
+                self._line += 1
+                self._bad(text, NOT_JSON)
+                return rest
+            self._json_keys = tuple(key for key in ("t", "seq") if key in keys)
+            self._columns = [*self._json_keys, *self.channels]
+            return block
+        cells = [cell.strip().strip('"') for cell in text.split(",")]
+        if not _is_header(cells):
+            self._columns = list(self.channels)
+            return block
+        self._line += 1
+        missing = [name for name in self.channels if name not in cells]
+        if not missing:
+            self._columns = cells
+        elif len(cells) >= len(self.channels):
+            raise SourceError(f"the header lacks {', '.join(missing)}, it has {', '.join(cells)[:200]}: rename them")
+        else:
+            self._bad(text, "is neither a header with the model's channels nor numbers")
+        return rest
 
     def _fast(self, block: bytes) -> Any:
         """Parse a block of well-formed CSV in one call, or None when any line is not."""
         columns = len(self._columns or ())
-        body = block.replace(b"\r\n", b"\n") if block.endswith(b"\n") else block + b"\n"
+        body = block.replace(b"\r\n", b"\n").replace(b", ", b",")
         codes = np.frombuffer(body, np.uint8)
         ends = np.flatnonzero(codes == 10)
         commas = np.searchsorted(np.flatnonzero(codes == 44), ends)
-        if np.any(np.diff(commas, prepend=0) != columns - 1):
+        if np.any(np.diff(commas, prepend=0) != columns - 1) or np.diff(ends, prepend=-1).max() > MAX_LINE_BYTES:
+            return None
+        breaks = _BREAK[codes]
+        empty = breaks[0] or np.any(breaks[1:] & breaks[:-1])
+        if empty or not _PLAIN[codes].all():  # numpy reads a cell of blanks as -1, and a nan in its own ways
             return None
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # numpy only warns when it stops at a letter
+                warnings.simplefilter("error")  # numpy only warns when it stops at something else
                 numbers = np.fromstring(body.replace(b"\n", b",").decode("ascii"), np.float64, sep=",")
         except (ValueError, DeprecationWarning):
             return None
         if numbers.size != len(ends) * columns:
             return None
+        rows = numbers.reshape(len(ends), columns)
+        if any(not _usable(rows[:, at] * scale).all() for at, scale in self._keys()):
+            return None
         self._line += len(ends)
-        return numbers.reshape(len(ends), columns)
+        return rows
+
+    def _keys(self) -> list[tuple[int, float]]:
+        """Columns that are times or sequence numbers, and their factors."""
+        found = [(at, KEYS[name]) for at, name in enumerate(self._columns or ()) if name in KEYS]
+        return [(at, scale) for at, scale in found if (self._columns or [])[at] not in self.channels]
 
     def _numbered(self, block: bytes) -> Iterator[str]:
-        for line in block.splitlines():
+        for line in block[:-1].split(b"\n"):
             self._line += 1
+            if len(line) > MAX_LINE_BYTES:
+                self._bad("", f"is longer than {MAX_LINE_BYTES} bytes")
+                continue
             text = line.decode("utf-8", "replace").strip()
             if text:
                 yield text
@@ -138,38 +173,49 @@ class LineDecoder:
             self._bad(text, f"has {len(cells)} columns, expected {len(self._columns or ())}")
             return None
         try:
-            return [float(cell) if cell.strip() else math.nan for cell in cells]
+            row = [float(cell) if cell.strip() else math.nan for cell in cells]
         except ValueError:
             self._bad(text, "is not a row of numbers")
             return None
+        if not all(_usable(row[at] * scale) for at, scale in self._keys()):
+            self._bad(text, "has no time or sequence number that can be used")
+            return None
+        return row
 
     def _json(self, text: str) -> list[float] | None:
-        try:
-            value = json.loads(text)
-            sample = value["v"]
-            if len(sample) != len(self.channels):
-                self._bad(text, f"has {len(sample)} values, expected {len(self.channels)}")
-                return None
-            numbers = [math.nan if v is None else float(v) for v in sample]
-            return [float(value.get("t", math.nan)), float(value.get("seq", math.nan)), *numbers]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-            self._bad(text, 'is not an object like {"t":12.34,"seq":617,"v":[0.1,9.7]}')
+        value = _parse_object(text)
+        sample = None if value is None else value.get("v")
+        if value is None or not isinstance(sample, list):
+            self._bad(text, NOT_JSON)
             return None
+        if len(sample) != len(self.channels):
+            self._bad(text, f"has {len(sample)} values, expected {len(self.channels)}")
+            return None
+        try:
+            keys = [_number(value.get(key)) for key in self._json_keys or ()]
+            row = [*keys, *(_number(v) for v in sample)]
+        except ValueError:
+            self._bad(text, NOT_JSON)
+            return None
+        if not all(_usable(row[at] * scale) for at, scale in self._keys()):
+            self._bad(text, f"lacks {' or '.join(self._json_keys or ())}, which the first line had")
+            return None
+        return row
 
     def _bad(self, text: str, why: str) -> None:
         self.malformed += 1
-        message = f"line {self._line} {why}: {text[:60]!r}"
+        message = f"line {self._line} {why}" + (f": {text[:60]!r}" if text else "")
         if self.strict:
             raise SourceError(message)
         if len(self.reports) < KEPT_REPORTS:
             self.reports.append(message)
 
     def _chunk(self, rows: Any) -> Chunk:
-        names = self._names()
+        names = self._columns or []
         with np.errstate(over="ignore"):
             samples = np.ascontiguousarray(rows[:, [names.index(c) for c in self.channels]], np.float32)
-        t_ns = _times(rows, names)
-        return Chunk(samples, t_ns, _integers(rows[:, names.index("seq")]) if "seq" in names else None)
+        keys = {names[at]: np.rint(rows[:, at] * scale).astype(np.int64) for at, scale in self._keys()}
+        return Chunk(samples, keys.get("t_us", keys.get("t")), keys.get("seq"))
 
 
 def _is_header(cells: list[str]) -> bool:
@@ -181,16 +227,26 @@ def _is_header(cells: list[str]) -> bool:
     return False
 
 
-def _times(rows: Any, names: list[str]) -> I64 | None:
-    for name, scale in (("t_us", 1e3), ("t", 1e9)):
-        if name in names:
-            return _integers(rows[:, names.index(name)] * scale)
-    return None
-
-
-def _integers(column: Any) -> I64 | None:
-    """A column of whole numbers, or None where any is missing or absurd."""
-    if not np.all(np.abs(column) < 2**62):
+def _parse_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
-    numbers: I64 = np.rint(column).astype(np.int64)
-    return numbers
+    return value if isinstance(value, dict) else None
+
+
+def _number(value: object) -> float:
+    """A JSON number, or null for one that is missing; raises ValueError for anything else."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _usable(key: Any) -> Any:
+    """Whether a time or a sequence number can be one; False for NaN."""
+    return np.abs(key) < MAX_KEY

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
+from zipfile import BadZipFile
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import SourceError, UsageError
 from .lines import Chunk, LineDecoder
 
@@ -77,13 +80,19 @@ class LineSource:
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks as the lines come."""
         with self._file:
-            while block := os.read(self._file.fileno(), BLOCK_BYTES):
+            while block := self._read():
                 chunk = self._decoder.feed(block)
                 if chunk is not None:
                     yield chunk
             chunk = self._decoder.close()
             if chunk is not None:
                 yield chunk
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._file.fileno(), BLOCK_BYTES)
+        except OSError as error:
+            raise SourceError(f"the source broke: {error.strerror}") from error
 
 
 @dataclass
@@ -97,20 +106,29 @@ class RecordingSource:
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks, recording by recording."""
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ("x", "rec_start", "channels", "scale") if name in file}
-        except (OSError, ValueError, EOFError, KeyError) as error:
-            raise SourceError(f"cannot read the recordings {self.path}: {error}") from error
+        arrays = self._load()
         names = [str(name) for name in arrays.get("channels", self.channels)]
         missing = [name for name in self.channels if name not in names]
         if "x" not in arrays or missing:
             raise SourceError(f"{self.path} lacks {', '.join(missing) or 'x'}: its channels are {', '.join(names)}")
         columns = [names.index(name) for name in self.channels]
-        starts = arrays.get("rec_start", np.array([0, len(arrays["x"])]))
-        scale = np.asarray(arrays.get("scale", np.ones(len(names))), np.float64)[columns]
-        for number, (first, last) in enumerate(pairwise(starts)):
+        x, starts = arrays["x"], arrays.get("rec_start", np.array([0, len(arrays["x"])]))
+        scale = np.asarray(arrays.get("scale", np.ones(len(names))))
+        if x.ndim != 2 or x.shape[1] != len(names) or x.dtype.kind not in "iuf" or scale.shape != (len(names),):
+            raise SourceError(f"{self.path} has x {x.dtype} {x.shape}, expected numbers (N, {len(names)}) and a scale")
+        if starts.dtype.kind not in "iu" or starts.ndim != 1 or np.any(np.diff([0, *starts, len(x)]) < 0):
+            raise SourceError(f"{self.path} has rec_start that does not rise from 0 to {len(x)}: write it again")
+        scale = scale.astype(np.float64)[columns]
+        for number, (first, last) in enumerate(pairwise(starts.tolist())):
             for at in range(first, last, BLOCK_SAMPLES):
-                rows = arrays["x"][at : min(at + BLOCK_SAMPLES, last)][:, columns]
-                samples = np.ascontiguousarray(rows * scale, np.float32)
+                rows = x[at : min(at + BLOCK_SAMPLES, last)][:, columns]
+                with np.errstate(over="ignore"):
+                    samples = np.ascontiguousarray(rows * scale, np.float32)
                 yield Chunk(samples, restart=at == first, name=f"{self.path.stem}/{number}")
+
+    def _load(self) -> dict[str, Array]:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                return {name: file[name] for name in ("x", "rec_start", "channels", "scale") if name in file}
+        except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
+            raise SourceError(f"cannot read the recordings {self.path}: {error}") from error
