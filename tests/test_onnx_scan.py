@@ -6,6 +6,7 @@ import tracemalloc
 import numpy as np
 import onnx
 import pytest
+from edge_rnn.export.bundle_writer import build_bundle
 from float_models import STACKS, facts_of, float_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from onnx import TensorProto, helper
 
 from edge_rnn.bundle import parse_bundle
 from edge_rnn.errors import BundleError
-from edge_rnn.export.bundle_writer import build_bundle
 from edge_rnn.onnx_scan import MAX_AXIS, MAX_NODES, MAX_ONNX_BYTES, OPERATORS, OPSETS, scan_onnx
 
 
@@ -61,7 +61,9 @@ def external(model):
 
 def function(model):
     model.functions.append(
-        helper.make_function("d", "f", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)])
+        helper.make_function(
+            "d", "f", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)]
+        )
     )
 
 
@@ -190,7 +192,8 @@ def holds_the_rules(model):
         for attribute in node.attribute:
             for name in ("g", "t", "sparse_tensor", "tp", "ref_attr_name"):
                 assert not attribute.HasField(name)
-            assert not (attribute.graphs or attribute.tensors or attribute.sparse_tensors or attribute.type_protos)
+            for name in ("graphs", "tensors", "sparse_tensors", "type_protos"):
+                assert len(getattr(attribute, name)) == 0
     for tensor in graph.initializer:
         assert tensor.data_location == TensorProto.DEFAULT
         assert not tensor.external_data
@@ -203,7 +206,9 @@ def holds_the_rules(model):
 
 def mutations():
     """(position, what): a byte changed, cut out, doubled, put in, or a number made huge."""
-    one = st.tuples(st.integers(0, 1 << 20), st.sampled_from("change cut double insert huge".split()), st.integers(0, 255))
+    one = st.tuples(
+        st.integers(0, 1 << 20), st.sampled_from(["change", "cut", "double", "insert", "huge"]), st.integers(0, 255)
+    )
     return st.lists(one, min_size=1, max_size=4)
 
 

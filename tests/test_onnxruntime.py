@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from edge_rnn.export.bundle_writer import build_bundle
 from float_models import STACKS, facts_of, float_graph
 from int8_models import golden_graph, read_golden
 
@@ -12,7 +13,6 @@ from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, open_graph
 from edge_rnn.engines.onnxruntime import OnnxruntimeEngine, open_bundle, open_onnx, require
 from edge_rnn.errors import BundleError, MissingExtra, UsageError
-from edge_rnn.export.bundle_writer import build_bundle
 
 RNG = np.random.default_rng(2)
 

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from edge_rnn.export.bundle_writer import build_bundle
+from edge_rnn.export.torch_engine import TorchEngine
 from float_models import facts_of, float_graph
 from int8_models import golden_graph, read_golden
 
@@ -12,8 +14,6 @@ from edge_rnn.bundle import parse_bundle
 from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, bind_step, open_graph, run_by_steps
 from edge_rnn.errors import MissingExtra, ParityError, UsageError
-from edge_rnn.export.bundle_writer import build_bundle
-from edge_rnn.export.torch_engine import TorchEngine
 
 FLOAT, INT8 = float_graph("gru"), golden_graph(read_golden("GRU"))
 
