@@ -3,18 +3,19 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+NATIVE := $(VENV)/.native
 
 .PHONY: demo test test-all slow lint clean
 
-demo: $(READY)                 ## the main job on real recordings, end to end; leaves demo/report.html
+demo: $(NATIVE)                ## the main job on real recordings, end to end; leaves demo/report.html
 	$(BIN)/edge-rnn demo --out demo
 
-test: $(READY) lint            ## no root, no download beyond packages
+test: $(NATIVE) lint            ## no root, no download beyond packages
 	$(BIN)/python -m pytest
 
 test-all: test slow            ## and what needs emulated boards, a browser, a broker or an old runtime
 
-slow: $(READY)
+slow: $(NATIVE)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)
@@ -30,6 +31,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,test]'
+	touch $@
+
+# The C kernel again when it changed; without a compiler this leaves no extension and NumPy runs the models.
+$(NATIVE): $(READY) setup.py $(wildcard edge_rnn/kernel/*.[ch] edge_rnn/kernel/simd/*.[ch])
+	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 
 clean:

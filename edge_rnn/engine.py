@@ -10,7 +10,9 @@ Weights are shared and read-only, so one engine serves many streams and threads;
 
 from __future__ import annotations
 
+import functools
 import importlib
+import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +26,8 @@ from .graph import StateSpec
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+
+log = logging.getLogger("edge_rnn")
 
 F32 = npt.NDArray[np.float32]
 I16 = npt.NDArray[np.int16]
@@ -103,8 +107,14 @@ def open_engine(bundle: Bundle, name: str = "auto") -> Engine:
         return _open(name, bundle)
     try:
         return _open("native", bundle)
-    except EdgeRnnError:
+    except EdgeRnnError as error:
+        _say_once(str(error))
         return _open("numpy", bundle)
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    log.warning("models run on NumPy: %s", reason)
 
 
 def _open(name: str, bundle: Bundle) -> Engine:

@@ -1,0 +1,109 @@
+"""The native engine: the C kernel of edge_rnn/kernel, with the fastest SIMD variant this machine has.
+
+Thin on purpose: arrays go to C in the order it wants, everything else is there. EDGE_RNN_ISA names another variant
+(`variants()` lists this machine's); it is read when a model is opened.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..engine import F32, I16, I32, State, Step, as_sample
+from ..errors import UsageError
+from ..graph import Graph, Layer
+
+_KINDS = {"dense": 0, "rnn": 1, "gru": 2, "lstm": 3}
+_ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 2}
+_ORDER = {
+    ("float32", False): ("w_ih", "b_ih", "w_hh", "b_hh"),
+    ("float32", True): ("w", "b"),
+    ("int8", False): ("ih_w", "ih_m", "ih_S_k", "hh_w", "hh_m", "hh_S_k", "b", "bn"),
+    ("int8", True): ("w", "m", "S_k", "b"),
+}
+
+
+def require() -> None:
+    """Raise UsageError where the extension was not built."""
+    _extension()
+
+
+def variants() -> list[str]:
+    """Names of the SIMD variants this machine can run, fastest first."""
+    found: list[str] = _extension().variants()
+    return found
+
+
+def open_bundle(bundle: Bundle) -> NativeEngine:
+    """The engine of a bundle."""
+    return NativeEngine(bundle.graph)
+
+
+class NativeEngine:
+    """One graph, packed for one instruction set; immutable, shared by threads."""
+
+    name = "native"
+
+    def __init__(self, graph: Graph, isa: str | None = None) -> None:
+        isa = isa or os.environ.get("EDGE_RNN_ISA") or None
+        if isa is not None and isa not in variants():
+            raise UsageError(f"EDGE_RNN_ISA is {isa!r}, this machine and build have: {', '.join(variants())}")
+        self.graph = graph
+        edge = ("sx",) if graph.precision == "int8" else ("mean", "std")
+        layers = tuple(_layer(graph, index, layer) for index, layer in enumerate(graph.layers))
+        self._kernel = _extension().Kernel(graph.precision, layers, tuple(_plain(graph, name) for name in edge), isa)
+        self.isa: str = self._kernel.isa
+
+    def step(self, x: F32, state: State, out: F32) -> None:
+        """One step of N streams: x (N, I) -> out (N, C), the GIL released; the state is updated in place."""
+        self._kernel.group(x, state.arrays, out)
+
+    def step_int(self, xq: I16, state: State, out: I32) -> None:
+        """One step in integers: xq (N, I) int16 -> out (N, C) int32 Q16."""
+        if self.graph.precision != "int8":
+            raise UsageError("step_int needs an int8 model, this one is float32: use step")
+        self._kernel.step_int(xq, state.arrays, out)
+
+    def run(self, x: F32, state: State, out: F32) -> None:
+        """T steps of one stream: x (T, I) -> out (T, C), the GIL released."""
+        self._kernel.run(x, state.arrays, out)
+
+    def bind(self, state: State) -> Step:
+        """C's own `step(sample)` on that state: checked there, the array it returns is reused at the next call."""
+        out = np.zeros(self.graph.outputs, np.float32)
+        convert = functools.partial(_convert, self.graph.inputs)
+        step: Step = self._kernel.bind(state.arrays, out, convert).step
+        return step
+
+
+def _convert(inputs: int, sample: Any) -> F32:
+    """What C does not take as it is: other types become float32, the rest raises UsageError."""
+    row: F32 = as_sample(sample, inputs)[0]
+    return row
+
+
+def _layer(graph: Graph, index: int, layer: Layer) -> tuple[Any, ...]:
+    names = _ORDER[graph.precision, layer.kind == "dense"]
+    arrays = tuple(_plain(graph, f"l{index}.{name}") for name in names if f"l{index}.{name}" in graph.arrays)
+    form = (_KINDS[layer.kind], _ACTIVATIONS[layer.activation], layer.exponent or 0)
+    return (*form, layer.inputs, layer.units, arrays)
+
+
+def _plain(graph: Graph, name: str) -> Any:
+    array = graph.arrays[name]
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+@functools.cache
+def _extension() -> Any:
+    try:
+        return importlib.import_module("edge_rnn._native")
+    except ImportError as error:
+        raise UsageError(
+            f"the native engine was not built ({error}): install with a C compiler present, or use engine numpy"
+        ) from error

@@ -1,0 +1,126 @@
+/* The portable kernel: one step of dense, RNN, GRU and LSTM layers, in float32 and in the exact int8 arithmetic
+ * of docs/numeric.md. Firmware compiles these files as they are; the host measures its SIMD variants against them.
+ *
+ * Rules of the house: C99, no libc but string.h, no malloc, no globals but const tables. Weights are const and may
+ * live in flash; every byte that changes belongs to the caller. Nothing here checks a model: that is done once, by
+ * the exporter and by edge_rnn/kernel/simd/check.c, and trusted after.
+ */
+#ifndef ERNN_H
+#define ERNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum { ERNN_OK = 0, ERNN_BAD_MODEL = 1, ERNN_NOT_FINITE = 2 } ernn_status;
+typedef enum { ERNN_DENSE = 0, ERNN_RNN = 1, ERNN_GRU = 2, ERNN_LSTM = 3 } ernn_kind;
+typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
+
+/* ---- int8 weights, int16 activations, int32 accumulators ("w8a16s32") ---- */
+
+#define ERNN_TILE_ROWS 4
+#define ERNN_TILE_COLUMNS 8
+#define ERNN_PAD_ROWS(n) (((n) + 3u) / 4u * 4u)
+#define ERNN_PAD_COLUMNS(n) (((n) + 7u) / 8u * 8u)
+
+/* A matrix of gates * units rows. Rows go in groups of four units, and in a group gate by gate, so that a group's
+ * gates are neighbours; columns go in groups of eight. A tile of 4 rows x 8 columns is 32 bytes, row by row, and the
+ * tiles of a row group follow each other: one pointer reads the whole matrix in order. Missing rows and columns are 0.
+ */
+typedef struct {
+    const int8_t *w;  /* gates * PAD_ROWS(units) * PAD_COLUMNS(columns) */
+    const int32_t *m; /* one multiplier a row, in the order of the rows above */
+    uint16_t columns; /* PAD_COLUMNS of the true number */
+    uint8_t k;        /* left shift of the accumulator */
+    uint8_t shift;    /* S + k - 32, 1..30: right shift of the product's high half */
+} ernn_int8_matrix;
+
+typedef struct {
+    uint8_t kind;       /* ernn_kind */
+    uint8_t activation; /* ernn_activation of dense (NONE, RELU) and RNN (TANH, RELU) */
+    uint8_t shift;      /* dense below the head and ReLU RNN: Q16 >> shift gives the int16 output */
+    uint16_t inputs, units;
+    ernn_int8_matrix ih, hh; /* dense has ih alone */
+    const int32_t *b;        /* Q16, in the order of the rows */
+    const int32_t *bn;       /* GRU: b_hn (PAD_ROWS(units)) */
+} ernn_int8_layer;
+
+typedef struct {
+    uint16_t inputs, outputs;
+    uint8_t layers;
+    const float *sx; /* x_q = sat16(rint(x / sx)) */
+    const ernn_int8_layer *layer;
+} ernn_int8_model;
+
+/* One layer, one step. x and h hold PAD_COLUMNS int16 with zeros behind the true width; h_new may not be h.
+ * s (GRU, Q28) and c (LSTM, Q20) are updated in place. The head writes int32 Q16 logits.
+ */
+void ernn_dense_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out);
+void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y);
+void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t *h, int16_t *h_new);
+void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, const int16_t *h, int16_t *h_new);
+void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, const int16_t *h, int16_t *h_new);
+
+/* h of a GRU unit follows from its s: needed once, after a state was restored. */
+int16_t ernn_gru_h(int32_t s);
+
+/* A state is two arrays over the recurrent layers in order: h (PAD_COLUMNS(units) each) and s (units each; for GRU
+ * and LSTM layers). Zero is the initial state. scratch holds 2 * PAD_COLUMNS(widest layer or input) int16.
+ */
+typedef struct {
+    int16_t *h;
+    int32_t *s;
+    int16_t *scratch;
+} ernn_int8_state;
+
+/* One step of the whole model: xq (inputs) int16 to y (outputs) int32 Q16 logits. */
+void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const int16_t *xq, int32_t *y);
+
+/* Quantize one sample; ERNN_NOT_FINITE (and xq untouched) when it holds NaN or Inf. */
+ernn_status ernn_quantize(const ernn_int8_model *model, const float *x, int16_t *xq);
+
+/* ---- float32 ---- */
+
+/* Matrices as PyTorch has them: row-major, gate by gate (GRU r, z, n; LSTM i, f, g, o). */
+typedef struct {
+    uint8_t kind;
+    uint8_t activation;
+    uint16_t inputs, units;
+    const float *w_ih; /* (gates * units, inputs) */
+    const float *w_hh; /* (gates * units, units); dense: unused */
+    const float *b;    /* (gates * units): b_ih + b_hh, except a GRU's n gate, which has b_in alone */
+    const float *bn;   /* GRU: b_hn (units) */
+} ernn_float_layer;
+
+typedef struct {
+    uint16_t inputs, outputs;
+    uint8_t layers;
+    const float *mean, *std; /* (inputs): the first layer sees (x - mean) / std */
+    const ernn_float_layer *layer;
+} ernn_float_model;
+
+void ernn_dense_float(const ernn_float_layer *layer, const float *x, float *out);
+void ernn_rnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new);
+void ernn_gru_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new);
+void ernn_lstm_float(const ernn_float_layer *layer, const float *x, float *c, const float *h, float *h_new);
+
+/* state: the recurrent layers in order, h (units) and for an LSTM then c (units). scratch: 2 * widest floats. */
+typedef struct {
+    float *state;
+    float *scratch;
+} ernn_float_state;
+
+void ernn_float_step(const ernn_float_model *model, ernn_float_state *state, const float *x, float *y);
+
+/* ERNN_NOT_FINITE when one of n numbers is NaN or Inf, by their bits: no -ffast-math can fool it. */
+ernn_status ernn_check_finite(const float *x, size_t n);
+
+extern const int32_t ernn_tanh_table[257];
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+/* The whole model: quantize or normalise a sample, then the layers in order, each fed by the one below at this step. */
+#include <string.h>
+
+#include "ernn_fixed.h"
+#include "ernn_real.h"
+
+ernn_status ernn_check_finite(const float *x, size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        uint32_t bits;
+        memcpy(&bits, x + j, 4);
+        if ((bits & 0x7f800000u) == 0x7f800000u) return ERNN_NOT_FINITE;
+    }
+    return ERNN_OK;
+}
+
+ernn_status ernn_quantize(const ernn_int8_model *model, const float *x, int16_t *xq) {
+    if (ernn_check_finite(x, model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    for (unsigned j = 0; j < model->inputs; j++) {
+        float v = x[j] / model->sx[j];
+        v = v > 32767.0f ? 32767.0f : v < -32768.0f ? -32768.0f : v;
+        volatile float shifted = v + 12582912.0f; /* 1.5 * 2^23: the sum is rounded half to even to an integer */
+        xq[j] = (int16_t)(shifted - 12582912.0f);
+    }
+    return ERNN_OK;
+}
+
+void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const int16_t *xq, int32_t *y) {
+    int16_t *h = state->h, *fresh = state->scratch;
+    int32_t *s = state->s;
+    unsigned width = model->layer[0].ih.columns;
+    for (unsigned l = 0; l < model->layers; l++)
+        if (model->layer[l].ih.columns > width) width = model->layer[l].ih.columns;
+    int16_t *x = fresh + width;
+    memset(x, 0, sizeof *x * model->layer[0].ih.columns);
+    memcpy(x, xq, sizeof *x * model->inputs);
+    for (unsigned l = 0; l + 1 < model->layers; l++) {
+        const ernn_int8_layer *layer = &model->layer[l];
+        const unsigned padded = ERNN_PAD_COLUMNS(layer->units);
+        memset(fresh, 0, sizeof *fresh * padded);
+        if (layer->kind == ERNN_DENSE) {
+            ernn_dense_int8(layer, x, fresh);
+            memcpy(x, fresh, sizeof *x * padded);
+            continue;
+        }
+        if (layer->kind == ERNN_RNN) ernn_rnn_int8(layer, x, h, fresh);
+        if (layer->kind == ERNN_GRU) ernn_gru_int8(layer, x, s, h, fresh);
+        if (layer->kind == ERNN_LSTM) ernn_lstm_int8(layer, x, s, h, fresh);
+        memcpy(h, fresh, sizeof *h * padded);
+        memcpy(x, fresh, sizeof *x * padded);
+        h += padded;
+        if (layer->kind != ERNN_RNN) s += layer->units;
+    }
+    ernn_head_int8(&model->layer[model->layers - 1], x, y);
+}
+
+void ernn_float_step(const ernn_float_model *model, ernn_float_state *state, const float *x, float *y) {
+    float *h = state->state, *fresh = state->scratch;
+    unsigned width = model->inputs;
+    for (unsigned l = 0; l < model->layers; l++)
+        if (model->layer[l].units > width) width = model->layer[l].units;
+    float *below = fresh + width;
+    for (unsigned j = 0; j < model->inputs; j++) below[j] = (x[j] - model->mean[j]) / model->std[j];
+    for (unsigned l = 0; l + 1 < model->layers; l++) {
+        const ernn_float_layer *layer = &model->layer[l];
+        const unsigned H = layer->units;
+        if (layer->kind == ERNN_DENSE) ernn_dense_float(layer, below, fresh);
+        if (layer->kind == ERNN_RNN) ernn_rnn_float(layer, below, h, fresh);
+        if (layer->kind == ERNN_GRU) ernn_gru_float(layer, below, h, fresh);
+        if (layer->kind == ERNN_LSTM) ernn_lstm_float(layer, below, h + H, h, fresh);
+        memcpy(below, fresh, sizeof *below * H);
+        if (layer->kind == ERNN_DENSE) continue;
+        memcpy(h, fresh, sizeof *h * H);
+        h += layer->kind == ERNN_LSTM ? 2 * H : H;
+    }
+    ernn_dense_float(&model->layer[model->layers - 1], below, y);
+}

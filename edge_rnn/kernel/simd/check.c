@@ -1,0 +1,102 @@
+/* What a graph must keep so that no kernel can overflow, divide by zero or leave its memory (docs/numeric.md,
+ * "Obligations"). Reads weights of unknown origin; judges, changes nothing.
+ */
+#include <float.h>
+
+#include "host.h"
+
+static int gates_of(int kind) { return kind == ERNN_GRU ? 3 : kind == ERNN_LSTM ? 4 : 1; }
+
+static const char *check_shape(const ernn_host_layer *layer, int head) {
+    if (layer->kind > ERNN_LSTM) return "the layer's kind is unknown";
+    if (!layer->inputs || layer->inputs > ERNN_MAX_WIDTH) return "the layer's inputs are not in 1..4096";
+    if (!layer->units || layer->units > ERNN_MAX_WIDTH) return "the layer's units are not in 1..4096";
+    if (head && (layer->kind != ERNN_DENSE || layer->activation != ERNN_NONE)) return "the last layer is not a head";
+    const int tanh_only = layer->kind == ERNN_GRU || layer->kind == ERNN_LSTM;
+    if (tanh_only && layer->activation != ERNN_TANH) return "a GRU or LSTM has another activation than tanh";
+    if (layer->kind == ERNN_RNN && layer->activation != ERNN_TANH && layer->activation != ERNN_RELU)
+        return "an RNN's activation is neither tanh nor relu";
+    if (layer->kind == ERNN_DENSE && layer->activation != ERNN_NONE && layer->activation != ERNN_RELU)
+        return "a dense layer's activation is neither none nor relu";
+    return NULL;
+}
+
+static int all_finite(const float *x, size_t n) { return ernn_check_finite(x, n) == ERNN_OK; }
+
+static const char *check_float(const ernn_host_layer *layer, const float *std) {
+    const size_t rows = (size_t)gates_of(layer->kind) * layer->units;
+    const int dense = layer->kind == ERNN_DENSE;
+    if (!all_finite(layer->w_ih, rows * layer->inputs) || !all_finite(layer->b_ih, rows) ||
+        (!dense && (!all_finite(layer->w_hh, rows * layer->units) || !all_finite(layer->b_hh, rows))))
+        return "a weight is NaN or Inf";
+    for (size_t j = 0; std && j < rows * layer->inputs; j++) {
+        const double folded = (double)layer->w_ih[j] / (double)std[j % layer->inputs];
+        if (folded > (double)FLT_MAX || folded < -(double)FLT_MAX) return "a weight divided by std leaves float32";
+    }
+    return NULL;
+}
+
+/* The largest |rq| of a row, for any int16 input; < 0 when the row breaks an obligation. It is below 2^29 then. */
+static int64_t largest(const int8_t *w, size_t columns, int32_t m, int S) {
+    int64_t sum = 0;
+    for (size_t j = 0; j < columns; j++) {
+        if (w[j] == -128) return -1;
+        sum += w[j] < 0 ? -w[j] : w[j];
+    }
+    const int k = S < 33 ? 33 - S : 0;
+    if (m <= 0 || (sum && sum * 32768 >= ((int64_t)1 << 31) >> k)) return -1;
+    return ((sum * 32768 * m) >> S) + 1;
+}
+
+static int bad_shifts(const int32_t *S_k) {
+    return S_k[0] < 1 || S_k[0] > 62 || S_k[1] != (S_k[0] < 33 ? 33 - S_k[0] : 0);
+}
+
+static int64_t magnitude(int32_t v) { return v < 0 ? -(int64_t)v : v; }
+
+static const char *check_int8(const ernn_host_layer *layer, int head) {
+    const size_t H = layer->units, rows = (size_t)gates_of(layer->kind) * H;
+    const int dense = layer->kind == ERNN_DENSE;
+    const int64_t limit = (int64_t)1 << 29; /* the sum of any three fits int32 */
+    const int shifted = (dense && !head) || (layer->kind == ERNN_RNN && layer->activation == ERNN_RELU);
+    if (shifted ? layer->exponent < 1 || layer->exponent > 16 : layer->exponent != 0)
+        return "the exponent of the layer's activation is missing, out of 1..16 or not called for";
+    if (bad_shifts(layer->ih_S_k) || (!dense && bad_shifts(layer->hh_S_k))) return "S is not in 1..62 or k not its pair";
+    for (size_t row = 0; row < rows; row++) {
+        const int64_t ax = largest(layer->ih_w + row * layer->inputs, layer->inputs, layer->ih_m[row], layer->ih_S_k[0]);
+        if (ax < 0 || magnitude(layer->b[row]) >= limit) return "the input matrix or b breaks an obligation of its rows";
+        if (dense) continue;
+        int64_t ah = largest(layer->hh_w + row * H, H, layer->hh_m[row], layer->hh_S_k[0]);
+        if (ah >= 0 && layer->kind == ERNN_GRU && row >= 2 * H) ah += magnitude(layer->bn[row - 2 * H]);
+        if (ah < 0 || ah >= limit) return "the recurrent matrix breaks an obligation of its rows";
+    }
+    return NULL;
+}
+
+const char *ernn_check(const ernn_host_graph *graph, unsigned *layer) {
+    *layer = 0;
+    if (graph->precision > ERNN_INT8) return "the precision is unknown";
+    if (!graph->layers || graph->layers > ERNN_MAX_LAYERS) return "the number of layers is not in 1..32";
+    for (; *layer < graph->layers; ++*layer) {
+        const ernn_host_layer *at = &graph->layer[*layer];
+        const int first = *layer == 0, head = *layer + 1u == graph->layers;
+        const char *wrong = check_shape(at, head);
+        if (!wrong && !first && at->inputs != at[-1].units) wrong = "the layer's inputs are not the units below";
+        if (wrong) return wrong;
+        if (graph->precision == ERNN_INT8) {
+            if (first && !all_finite(graph->sx, at->inputs)) return "sx is NaN or Inf";
+            for (unsigned j = 0; first && j < at->inputs; j++)
+                if (!(graph->sx[j] > 0.0f)) return "sx is not positive";
+            wrong = check_int8(at, head);
+        } else {
+            if (first && (!all_finite(graph->mean, at->inputs) || !all_finite(graph->std, at->inputs)))
+                return "mean or std is NaN or Inf";
+            for (unsigned j = 0; first && j < at->inputs; j++)
+                if (!(graph->std[j] > 0.0f)) return "std is not positive";
+            wrong = check_float(at, first ? graph->std : NULL);
+        }
+        if (wrong) return wrong;
+    }
+    *layer = 0;
+    return NULL;
+}

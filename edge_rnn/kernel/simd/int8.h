@@ -1,0 +1,443 @@
+/* The exact int8 layers for one instruction set: the integers of docs/numeric.md, lane by lane.
+ *
+ * PLANES (VNNI): h is two planes of bytes, low (unsigned) and high + 128; each meets the same int8 weights in one
+ * vpdpbusd: sum w h = (sum w high' << 8) + sum w low - 32768 sum w. Otherwise weights are widened to int16 at load
+ * and pairs of columns meet in a multiply-add of int16 pairs.
+ * A block's weights are [k / KP][gate][vector][V rows][KP columns], first for the input, then for h. Its constants
+ * are, for each gate and vector, the fields of `row_constants`.
+ */
+#include "vec.h"
+
+typedef struct {
+    vi correction_ih, m_ih, m_ih_odd; /* -32768 sum w (PLANES); the multiplier, and its odd lanes moved to even ones */
+    vi correction_hh, m_hh, m_hh_odd;
+    vi b;
+} row_constants;
+
+typedef struct {
+    const weight_t *w;
+    const row_constants *constants; /* GATES * NB, then GRU: NB vectors of b_hn */
+    const uint8_t *x, *h;           /* activations; the high plane follows by the distances below */
+    size_t x_plane, h_plane, out_plane;
+    uint8_t *out, *state; /* of this block: h' (planes or int16), s or c or logits */
+    int x_groups, h_groups; /* groups of KP columns */
+    int k_ih, k_hh, shift_ih, shift_hh, shift;
+    const uint8_t *table; /* of knots: see fill_table */
+} int8_block_args;
+
+/* tanh's knots i = 0..255 with their rises T[i+1] - T[i]: pairs of int32, or six tables of 256 bytes (VBMI). */
+#define TABLE_BYTES (PLANES ? 6 * 256 : 8 * 256)
+
+INLINE void fill_table(uint8_t *table) {
+    for (int i = 0; i < 256; i++) {
+        const int32_t pair[2] = {ernn_tanh_table[i], ernn_tanh_table[i + 1] - ernn_tanh_table[i]};
+        for (int b = 0; b < 6 && PLANES; b++) table[256 * b + i] = (uint8_t)(pair[b / 3] >> 8 * (b % 3));
+        if (!PLANES) memcpy(table + 8 * i, pair, 8);
+    }
+}
+
+#if PLANES
+
+INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
+    vi high[8];
+    UNROLL for (int j = 0; j < GN; j++) high[j] = (vi){0};
+    for (int k = 0; k < groups; k++, w += GN * V * KP, in += KP) {
+        int32_t low4, high4;
+        memcpy(&low4, in, 4);
+        memcpy(&high4, in + plane, 4);
+        const __m512i l = _mm512_set1_epi32(low4), h = _mm512_set1_epi32(high4);
+        UNROLL for (int j = 0; j < GN; j++) {
+            const __m512i weight = _mm512_loadu_si512(w + j * V * KP);
+            acc[j] = (vi)_mm512_dpbusd_epi32((__m512i)acc[j], l, weight);
+            high[j] = (vi)_mm512_dpbusd_epi32((__m512i)high[j], h, weight);
+        }
+    }
+    UNROLL for (int j = 0; j < GN; j++) acc[j] += high[j] << 8;
+    return w;
+}
+
+INLINE void store_h(uint8_t *out, size_t plane, const vi *h, const int N) {
+    UNROLL for (int v = 0; v < N; v++) {
+        const __m512i wide_h = (__m512i)h[v];
+        const __m128i high = _mm512_cvtepi32_epi8(_mm512_srli_epi32(wide_h, 8));
+        _mm_storeu_si128((__m128i *)(out + v * V), _mm512_cvtepi32_epi8(wide_h));
+        _mm_storeu_si128((__m128i *)(out + plane + v * V), _mm_xor_si128(high, _mm_set1_epi8(-128)));
+    }
+}
+
+#else
+
+INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
+    (void)plane;
+    for (int k = 0; k < groups; k++, w += GN * V * KP, in += 4) {
+#if defined(__aarch64__)
+        const int16x8_t x = vcombine_s16(vdup_n_s16(((const int16_t *)in)[0]), vdup_n_s16(((const int16_t *)in)[1]));
+        UNROLL for (int j = 0; j < GN; j++) {
+            const int16x8_t weight = vld1q_s16(w + j * V * KP); /* the first column's four rows, then the second's */
+            int32x4_t sum = vmlal_s16((int32x4_t)acc[j], vget_low_s16(weight), vget_low_s16(x));
+            acc[j] = (vi)vmlal_high_s16(sum, weight, x);
+        }
+#else
+        int32_t pair;
+        memcpy(&pair, in, 4);
+        const vi x = splati(pair);
+        UNROLL for (int j = 0; j < GN; j++) {
+            const vi weight = loadi(w + j * V * KP);
+#if V == 16
+            acc[j] += (vi)_mm512_madd_epi16((__m512i)x, (__m512i)weight);
+#elif V == 8
+            acc[j] += (vi)_mm256_madd_epi16((__m256i)x, (__m256i)weight);
+#else
+            acc[j] += (vi)_mm_madd_epi16((__m128i)x, (__m128i)weight);
+#endif
+        }
+#endif
+    }
+    return w;
+}
+
+INLINE void store_h(uint8_t *out, size_t plane, const vi *h, const int N) {
+    (void)plane;
+    UNROLL for (int v = 0; v < N; v++) {
+#if V == 16
+        _mm256_storeu_si256((__m256i *)(out + 2 * v * V), _mm512_cvtsepi32_epi16((__m512i)h[v]));
+#elif V == 8
+        const __m256i packed = _mm256_packs_epi32((__m256i)h[v], (__m256i)h[v]);
+        _mm_storeu_si128((__m128i *)(out + 2 * v * V), _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+#elif defined(__aarch64__)
+        vst1_s16((int16_t *)(out + 2 * v * V), vqmovn_s32((int32x4_t)h[v]));
+#else
+        const __m128i packed = _mm_packs_epi32((__m128i)h[v], (__m128i)h[v]);
+        _mm_storel_epi64((__m128i *)(out + 2 * v * V), packed);
+#endif
+    }
+}
+
+#endif
+
+INLINE vi sat16(vi v) { return maxi(mini(v, splati(32767)), splati(-32768)); }
+
+INLINE vi round_shift(vi v, int shift) { return shift_right(v + splati((int32_t)(1u << (shift - 1))), shift); }
+
+INLINE vi requant(vi acc, vi m, vi m_odd, int k, int shift) {
+    return round_shift(narrow32(mul_packed(shift_left(acc, k), m, m_odd)), shift);
+}
+
+INLINE vi mulr24(vi a, vi q) { return narrow(add_wide(mul(a, q), 1 << 23), 24); }
+
+/* Knot and rise of n vectors of indices 0..255. */
+INLINE void knots(const uint8_t *table, const vi *index, vi *knot, vi *rise, const int n) {
+#if PLANES
+    /* 256 entries of 3 + 3 bytes: a byte lookup serves 64 lanes, so four vectors of indices go together. */
+    UNROLL for (int first_ = 0; first_ < n; first_ += 4) {
+        const int count = n - first_ < 4 ? n - first_ : 4;
+        __m512i at = _mm512_castsi128_si512(_mm512_cvtepi32_epi8((__m512i)index[first_]));
+        if (count > 1) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 1]), 1);
+        if (count > 2) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 2]), 2);
+        if (count > 3) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 3]), 3);
+        const __mmask64 upper = _mm512_movepi8_mask(at);
+        __m512i byte[6];
+        UNROLL for (int b = 0; b < 6; b++) {
+            const __m512i *t = (const __m512i *)table + 4 * b;
+            const __m512i low = _mm512_permutex2var_epi8(t[0], at, t[1]);
+            byte[b] = _mm512_mask_mov_epi8(low, upper, _mm512_permutex2var_epi8(t[2], at, t[3]));
+        }
+        const __m512i zero = _mm512_setzero_si512();
+        UNROLL for (int half = 0; half < 2; half++) {
+            vi *to = half ? rise + first_ : knot + first_;
+            const __m512i b0 = byte[3 * half], b1 = byte[3 * half + 1], b2 = byte[3 * half + 2];
+            /* Bytes of vector j lie in 128-bit lane j: unpack leaves lane j's dwords 0-3 in q[0], 4-7 in q[1] ... */
+            const __m512i low = _mm512_unpacklo_epi8(b0, b1), low2 = _mm512_unpacklo_epi8(b2, zero);
+            const __m512i high = _mm512_unpackhi_epi8(b0, b1), high2 = _mm512_unpackhi_epi8(b2, zero);
+            const __m512i q0 = _mm512_unpacklo_epi16(low, low2), q1 = _mm512_unpackhi_epi16(low, low2);
+            const __m512i q2 = _mm512_unpacklo_epi16(high, high2), q3 = _mm512_unpackhi_epi16(high, high2);
+            /* ... so a 4 x 4 transposition of 128-bit lanes puts each vector together. */
+            const __m512i t0 = _mm512_shuffle_i32x4(q0, q1, 0x44), t1 = _mm512_shuffle_i32x4(q2, q3, 0x44);
+            to[0] = (vi)_mm512_shuffle_i32x4(t0, t1, 0x88);
+            if (count > 1) to[1] = (vi)_mm512_shuffle_i32x4(t0, t1, 0xDD);
+            if (count > 2) {
+                const __m512i t2 = _mm512_shuffle_i32x4(q0, q1, 0xEE), t3 = _mm512_shuffle_i32x4(q2, q3, 0xEE);
+                to[2] = (vi)_mm512_shuffle_i32x4(t2, t3, 0x88);
+                if (count > 3) to[3] = (vi)_mm512_shuffle_i32x4(t2, t3, 0xDD);
+            }
+        }
+    }
+#else
+    /* A knot and its rise are one 64-bit load. */
+    UNROLL for (int v = 0; v < n; v++) {
+        int32_t i[V];
+        memcpy(i, &index[v], sizeof i);
+        const int64_t *t = (const int64_t *)table;
+#if V == 16
+        wide w = {(vl){t[i[0]], t[i[2]], t[i[4]], t[i[6]], t[i[8]], t[i[10]], t[i[12]], t[i[14]]},
+                  (vl){t[i[1]], t[i[3]], t[i[5]], t[i[7]], t[i[9]], t[i[11]], t[i[13]], t[i[15]]}};
+#elif V == 8
+        wide w = {(vl){t[i[0]], t[i[2]], t[i[4]], t[i[6]]}, (vl){t[i[1]], t[i[3]], t[i[5]], t[i[7]]}};
+#elif defined(__aarch64__)
+        wide w = {(vl){t[i[0]], t[i[1]]}, (vl){t[i[2]], t[i[3]]}};
+#else
+        wide w = {(vl){t[i[0]], t[i[2]]}, (vl){t[i[1]], t[i[3]]}};
+#endif
+        rise[v] = narrow32(w);
+#if defined(__aarch64__)
+        knot[v] = (vi)vuzp1q_s32((int32x4_t)w.a, (int32x4_t)w.b);
+#else
+        knot[v] = narrow(w, 0);
+#endif
+    }
+#endif
+}
+
+/* p[j] <- tanh(p[j] * 2^-16) in Q23 for j in [first_tanh, last_tanh), tanh(p[j] * 2^-17), which sigmoid wants, for the others */
+INLINE void lut(const uint8_t *table, vi *p, const int n, const int first_tanh, const int last_tanh) {
+    vi index[8], part[8], knot[8], rise[8];
+    UNROLL for (int j = 0; j < n; j++) {
+        const int shift = j >= first_tanh && j < last_tanh ? 11 : 12;
+        vi a = mini(absi(p[j]), splati((256 << shift) - 1));
+        index[j] = a >> shift;
+        part[j] = a & ((1 << shift) - 1);
+    }
+    knots(table, index, knot, rise, n);
+    UNROLL for (int j = 0; j < n; j++) {
+        const int shift = j >= first_tanh && j < last_tanh ? 11 : 12;
+        vi sign = p[j] >> 31;
+        vi v = knot[j] + ((rise[j] * part[j] + (1 << (shift - 1))) >> shift);
+        p[j] = (v ^ sign) - sign;
+    }
+}
+
+enum { ONE = 1 << 23 }; /* sigma(p) = 2^23 + f(p, 12) */
+
+INLINE void int8_block(const int kind, const int N, const int relu, const int head, const int8_block_args *at) {
+    const int G = GATES(kind), GN = G * N;
+    const row_constants *row = at->constants;
+    vi ax[8], ah[8], h[2];
+    UNROLL for (int j = 0; j < GN; j++) ax[j] = PLANES ? row[j].correction_ih : (vi){0};
+    const weight_t *w = dot(ax, GN, at->w, at->x, at->x_plane, at->x_groups);
+    UNROLL for (int j = 0; j < GN; j++)
+        ax[j] = requant(ax[j], row[j].m_ih, row[j].m_ih_odd, at->k_ih, at->shift_ih) + row[j].b;
+    if (kind != DENSE) {
+        UNROLL for (int j = 0; j < GN; j++) ah[j] = PLANES ? row[j].correction_hh : (vi){0};
+        dot(ah, GN, w, at->h, at->h_plane, at->h_groups);
+        UNROLL for (int j = 0; j < GN; j++)
+            ah[j] = requant(ah[j], row[j].m_hh, row[j].m_hh_odd, at->k_hh, at->shift_hh);
+    }
+    if (kind == DENSE && head) {
+        UNROLL for (int v = 0; v < N; v++) storei(at->state + 4 * v * V, ax[v]);
+        return;
+    }
+    if (kind == DENSE) {
+        UNROLL for (int v = 0; v < N; v++) {
+            if (relu) ax[v] = maxi(ax[v], (vi){0});
+            h[v] = sat16(round_shift(ax[v], at->shift));
+        }
+    }
+    if (kind == RNN) {
+        UNROLL for (int v = 0; v < N; v++) ax[v] += ah[v];
+        if (!relu) lut(at->table, ax, N, 0, N);
+        UNROLL for (int v = 0; v < N; v++)
+            h[v] = relu ? sat16(round_shift(maxi(ax[v], (vi){0}), at->shift)) : sat16((ax[v] + 128) >> 8);
+    }
+    if (kind == GRU) {
+        const vi *bn = (const vi *)(row + GN);
+        vi n[2];
+        UNROLL for (int j = 0; j < 2 * N; j++) ax[j] += ah[j];
+        lut(at->table, ax, 2 * N, 0, 0); /* r, then z */
+        UNROLL for (int v = 0; v < N; v++) n[v] = ax[2 * N + v] + mulr24(ah[2 * N + v] + bn[v], ax[v] + ONE);
+        lut(at->table, n, N, 0, N);
+        UNROLL for (int v = 0; v < N; v++) {
+            vi n28 = n[v] << 5, s = loadi(at->state + 4 * v * V);
+            s = n28 + mulr24(s - n28, ax[N + v] + ONE);
+            storei(at->state + 4 * v * V, s);
+            h[v] = sat16((s + 4096) >> 13);
+        }
+    }
+    if (kind == LSTM) {
+        vi t[2];
+        UNROLL for (int j = 0; j < GN; j++) ax[j] += ah[j];
+        lut(at->table, ax, GN, 2 * N, 3 * N);
+        UNROLL for (int v = 0; v < N; v++) {
+            wide old = mul(loadi(at->state + 4 * v * V), ax[N + v] + ONE), fresh = mul(ax[v] + ONE, ax[2 * N + v]);
+            wide sum = {(old.a << 3) + fresh.a, (old.b << 3) + fresh.b};
+            sum = add_wide(sum, 1 << 26);
+            vi high = narrow32(sum), c = narrow(sum, 27), sign = high >> 31;
+            c = select_((high >> 26) == sign, c, sign ^ 0x7fffffff);
+            storei(at->state + 4 * v * V, c);
+            t[v] = (c >> 4) + ((c >> 3) & 1);
+        }
+        lut(at->table, t, N, 0, N);
+        UNROLL for (int v = 0; v < N; v++)
+            h[v] = mini(narrow32(add_wide(mul(ax[3 * N + v] + ONE, t[v]), (int64_t)1 << 31)), splati(32767));
+    }
+    store_h(at->out, at->out_plane, h, N);
+}
+
+#define INT8_BLOCK(name, kind, N, relu, head) \
+    static __attribute__((noinline)) void name(const int8_block_args *at) { int8_block(kind, N, relu, head, at); }
+#define INT8_BLOCKS(name, kind, relu, head)  \
+    INT8_BLOCK(name##_2, kind, 2, relu, head) \
+    INT8_BLOCK(name##_1, kind, 1, relu, head) \
+    static const int8_fn name[2] = {name##_2, name##_1};
+
+typedef void (*int8_fn)(const int8_block_args *at);
+INT8_BLOCKS(head_int8, DENSE, 0, 1)
+INT8_BLOCKS(dense_int8, DENSE, 0, 0)
+INT8_BLOCKS(dense_relu_int8, DENSE, 1, 0)
+INT8_BLOCKS(rnn_int8, RNN, 0, 0)
+INT8_BLOCKS(rnn_relu_int8, RNN, 1, 0)
+INT8_BLOCKS(gru_int8, GRU, 0, 0)
+INT8_BLOCKS(lstm_int8, LSTM, 0, 0)
+
+static const int8_fn *int8_blocks_of(const ernn_packed_layer *layer, int head) {
+    switch (layer->kind) {
+        case ERNN_GRU: return gru_int8;
+        case ERNN_LSTM: return lstm_int8;
+        case ERNN_RNN: return layer->activation == ERNN_RELU ? rnn_relu_int8 : rnn_int8;
+        default: return head ? head_int8 : layer->activation == ERNN_RELU ? dense_relu_int8 : dense_int8;
+    }
+}
+
+/* Bytes of `padded` activations, and from the low to the high plane. */
+#define ACTIVATION_BYTES(padded) (2 * (size_t)(padded))
+#define PLANE(padded) (PLANES ? (size_t)(padded) : 0)
+
+static void int8_layer(const ernn_packed *model, int l, uint8_t *stream, size_t x, int x_padded) {
+    const ernn_packed_layer *layer = &model->layer[l];
+    const int padded = (int)layer->padded, G = GATES(layer->kind), head = l == model->layers - 1;
+    const int8_fn *run = int8_blocks_of(layer, head);
+    const int direct = layer->kind == ERNN_DENSE || padded <= 2 * V;
+    uint8_t *h = stream + layer->h, *out = direct ? h : stream + model->fresh;
+    const uint8_t *constants = (const uint8_t *)model + layer->constants;
+    int8_block_args at = {
+        .w = (const weight_t *)((const uint8_t *)model + layer->weights),
+        .x = stream + x, .x_plane = PLANE(x_padded), .h = h, .h_plane = PLANE(padded), .out_plane = PLANE(padded),
+        .x_groups = (layer->inputs + KP - 1) / KP,
+        .h_groups = layer->kind == ERNN_DENSE ? 0 : (layer->units + KP - 1) / KP,
+        .k_ih = layer->k[0], .k_hh = layer->k[1], .shift_ih = layer->requant[0], .shift_hh = layer->requant[1],
+        .shift = layer->shift, .table = (const uint8_t *)model + model->table,
+    };
+    for (int unit = 0; unit < padded;) {
+        const int N = padded - unit >= 2 * V ? 2 : 1;
+        at.constants = (const row_constants *)constants;
+        at.out = out + (size_t)unit * (PLANES ? 1 : 2);
+        at.state = stream + (head ? layer->h : layer->c) + 4 * (size_t)unit;
+        run[N == 2 ? 0 : 1](&at);
+        at.w += (size_t)(at.x_groups + at.h_groups) * (size_t)(G * N) * V * KP;
+        constants += (size_t)(G * N) * sizeof(row_constants) + (layer->kind == ERNN_GRU ? (size_t)N * sizeof(vi) : 0);
+        unit += N * V;
+    }
+    if (!direct) memcpy(h, out, ACTIVATION_BYTES(padded));
+}
+
+static void int8_layers(const ernn_packed *model, uint8_t *stream) {
+    size_t x = model->x;
+    int padded = (model->inputs + V - 1) / V * V;
+    for (int l = 0; l < model->layers; l++) {
+        int8_layer(model, l, stream, x, padded);
+        x = model->layer[l].h;
+        padded = (int)model->layer[l].padded;
+    }
+}
+
+/* x_q = sat16(rint(x / sx)): a true division, rounded half to even. */
+INLINE int take_int8(const ernn_packed *model, uint8_t *stream, const float *x) {
+    const float *sx = (const float *)((const uint8_t *)model + model->edge);
+    const size_t plane = PLANE((model->inputs + V - 1) / V * V);
+    int bad = 0;
+    for (int j = 0; j < model->inputs; j += V) {
+        vf v = headf(x + j, model->inputs - j);
+        bad |= any_nonfinite(v);
+        vi q = roundi(maxf(minf(v / loadf(sx + j), splat(32767.0f)), splat(-32768.0f)));
+        store_h(stream + model->x + (PLANES ? 1 : 2) * j, plane, &q, 1);
+    }
+    return bad;
+}
+
+INLINE void take_int16(const ernn_packed *model, uint8_t *stream, const int16_t *xq) {
+    const size_t plane = PLANE((model->inputs + V - 1) / V * V);
+    for (int j = 0; j < model->inputs; j += V) {
+        const vi q = widen(xq + j, model->inputs - j);
+        store_h(stream + model->x + (PLANES ? 1 : 2) * j, plane, &q, 1);
+    }
+}
+
+INLINE void give_int8(const ernn_packed *model, const uint8_t *stream, float *y) {
+    const uint8_t *logits = stream + model->layer[model->layers - 1].h;
+    for (int j = 0; j < model->outputs; j += V)
+        put(y + j, tofloat(loadi(logits + 4 * j)) * splat(1.0f / 65536), model->outputs - j);
+}
+
+/* The caller's h (int16) into planes or padded int16, and back. */
+INLINE void h_in(uint8_t *to, const int16_t *from, int units, int padded) {
+    for (int j = 0; j < units; j += V) {
+        const vi h = widen(from + j, units - j);
+        store_h(to + (PLANES ? 1 : 2) * j, PLANE(padded), &h, 1);
+    }
+}
+
+INLINE void h_out(int16_t *to, const uint8_t *from, int units, int padded) {
+#if PLANES
+    for (int j = 0; j < units; j += V) {
+        const __m128i low = _mm_loadu_si128((const __m128i *)(from + j));
+        const __m128i high = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(from + padded + j)), _mm_set1_epi8(-128));
+        const __m512i h = _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepi8_epi32(high), 8), _mm512_cvtepu8_epi32(low));
+        _mm512_mask_cvtepi32_storeu_epi16(to + j, (__mmask16)(units - j >= 16 ? 0xffff : (1u << (units - j)) - 1), h);
+    }
+#else
+    (void)padded;
+    int j = 0;
+    for (; j + V <= units; j += V) memcpy(to + j, from + 2 * j, 2 * V);
+    if (j < units) memcpy(to + j, from + 2 * j, 2 * (size_t)(units - j));
+#endif
+}
+
+static void int8_carry(const ernn_packed *model, uint8_t *stream, uint8_t *const *states, size_t s, const int out) {
+    for (int l = 0; l < model->layers; l++) {
+        const ernn_packed_layer *layer = &model->layer[l];
+        const int units = layer->units, padded = (int)layer->padded;
+        const size_t at = s * layer->units;
+        uint8_t *h = stream + layer->h, *c = stream + layer->c;
+        if (layer->kind == ERNN_DENSE) continue;
+        if (layer->kind != ERNN_GRU) {
+            int16_t *theirs = (int16_t *)*states++ + at;
+            if (out)
+                h_out(theirs, h, units, padded);
+            else
+                h_in(h, theirs, units, padded);
+        }
+        if (layer->kind == ERNN_RNN) continue;
+        uint8_t *theirs = *states++ + 4 * at;
+        if (out) {
+            copy_out(theirs, c, units);
+            continue;
+        }
+        copy_in(c, theirs, units);
+        for (int j = 0; layer->kind == ERNN_GRU && j < padded; j += V) {
+            const vi from_s = sat16((loadi(c + 4 * j) + 4096) >> 13);
+            store_h(h + (PLANES ? 1 : 2) * j, PLANE(padded), &from_s, 1);
+        }
+    }
+}
+
+static ernn_status int8_run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
+                            const float *x, float *y) {
+    int8_carry(model, scratch, states, s, 0);
+    for (size_t t = 0; t < steps; t++, x += model->inputs, y += model->outputs) {
+        if (take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
+        int8_layers(model, scratch);
+        give_int8(model, scratch, y);
+    }
+    int8_carry(model, scratch, states, s, 1);
+    return ERNN_OK;
+}
+
+static void int8_run_int(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
+                         const int16_t *xq, int32_t *y) {
+    int8_carry(model, scratch, states, s, 0);
+    for (size_t t = 0; t < steps; t++, xq += model->inputs, y += model->outputs) {
+        take_int16(model, scratch, xq);
+        int8_layers(model, scratch);
+        memcpy(y, scratch + model->layer[model->layers - 1].h, 4 * (size_t)model->outputs);
+    }
+    int8_carry(model, scratch, states, s, 1);
+}

@@ -1,0 +1,165 @@
+/* Load: the bundle's arrays into the order in which this instruction set reads them. Runs once a model.
+ * Everything is padded with zeros to whole vectors, so that padded units stay exactly 0.
+ */
+#include "float.h"
+#include "int8.h"
+
+static size_t align_up(size_t n) { return (n + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN; }
+
+/* Hand out `bytes`, aligned, from a running total. */
+static size_t take(size_t *total, size_t bytes) {
+    const size_t at = *total;
+    *total = align_up(at + bytes);
+    return at;
+}
+
+static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
+    const int exact = graph->precision == ERNN_INT8;
+    size_t model = align_up(sizeof *m), stream = 0, widest = 0;
+    memset(m, 0, sizeof *m);
+    m->precision = graph->precision;
+    m->layers = graph->layers;
+    m->inputs = graph->layer[0].inputs;
+    m->outputs = graph->layer[graph->layers - 1].units;
+    m->planes = (uint8_t)(exact && PLANES);
+    const size_t inputs = (size_t)(m->inputs + V - 1) / V * V;
+    m->edge = take(&model, 4 * inputs);
+    if (exact) m->table = take(&model, TABLE_BYTES);
+    m->x = (uint32_t)take(&stream, exact ? ACTIVATION_BYTES(inputs) : 4 * inputs);
+    for (int l = 0; l < graph->layers; l++) {
+        const ernn_host_layer *from = &graph->layer[l];
+        ernn_packed_layer *to = &m->layer[l];
+        const int head = l == graph->layers - 1, dense = from->kind == ERNN_DENSE, G = GATES(from->kind);
+        to->kind = from->kind, to->activation = from->activation, to->shift = from->exponent;
+        to->inputs = from->inputs, to->units = from->units;
+        to->padded = (uint32_t)((from->units + V - 1) / V * V);
+        const size_t padded = to->padded, columns = dense ? 0 : from->units;
+        if (padded > widest) widest = padded;
+        to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
+        if (!dense) to->c = (uint32_t)take(&stream, 4 * padded);
+        if (!exact) {
+            to->weights = take(&model, 4 * padded * ((size_t)SUMS(from->kind) + (size_t)G * (from->inputs + columns)));
+            continue;
+        }
+        const size_t groups = (from->inputs + KP - 1) / KP + (columns + KP - 1) / KP;
+        to->weights = take(&model, padded * (size_t)G * groups * KP * sizeof(weight_t));
+        to->constants = take(&model, padded / V * ((size_t)G * sizeof(row_constants) + sizeof(vi)));
+        to->k[0] = (uint8_t)from->ih_S_k[1] & 31, to->requant[0] = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
+        if (dense) continue;
+        to->k[1] = (uint8_t)from->hh_S_k[1] & 31, to->requant[1] = (uint8_t)(from->hh_S_k[0] + from->hh_S_k[1] - 32);
+    }
+    m->fresh = (uint32_t)take(&stream, 4 * widest);
+    m->scratch_bytes = stream;
+    m->bytes = model;
+}
+
+/* Lane v of gate `gate` at unit `unit`: the row of the bundle's matrices, or -1 for padding. */
+static long row_of(const ernn_host_layer *from, int gate, int unit) {
+    return unit < from->units ? (long)gate * from->units + unit : -1;
+}
+
+/* Sigmoid's inner half, and GRU's r * (hidden part of n) = (1 + tanh) / 2 * ..., are folded into the weights. */
+static float fold(int kind, int sum) {
+    if (kind == ERNN_GRU) return sum == 2 ? 1.0f : 0.5f;
+    return kind == ERNN_LSTM && sum != 2 ? 0.5f : 1.0f;
+}
+
+static float *put_columns(float *w, const ernn_host_layer *from, const float *matrix, int columns, const float *std,
+                          int hidden, int unit, int N) {
+    for (int k = 0; k < columns; k++)
+        for (int gate = 0; gate < GATES(from->kind); gate++)
+            for (int j = 0; j < N * V; j++) {
+                const long row = row_of(from, gate, unit + j);
+                const double scale = fold(from->kind, from->kind == ERNN_GRU && gate == 2 && hidden ? 3 : gate);
+                *w++ = row < 0 ? 0.0f : (float)(matrix[row * columns + k] * scale / (std ? std[k] : 1.0f));
+            }
+    return w;
+}
+
+static void pack_float_layer(const ernn_host_layer *from, float *w, const float *std) {
+    const int padded = (from->units + V - 1) / V * V, gru = from->kind == ERNN_GRU;
+    for (int unit = 0; unit < padded;) {
+        const int N = padded - unit >= 2 * V ? 2 : 1;
+        for (int sum = 0; sum < SUMS(from->kind); sum++)
+            for (int j = 0; j < N * V; j++) {
+                const long row = row_of(from, gru && sum == 3 ? 2 : sum, unit + j);
+                double bias = 0.0;
+                if (row >= 0 && !(gru && sum == 3)) bias += from->b_ih[row];
+                if (row >= 0 && from->b_hh && !(gru && sum == 2)) bias += from->b_hh[row];
+                *w++ = (float)(bias * fold(from->kind, sum));
+            }
+        w = put_columns(w, from, from->w_ih, from->inputs, std, 0, unit, N);
+        if (from->kind != ERNN_DENSE) w = put_columns(w, from, from->w_hh, from->units, NULL, 1, unit, N);
+        unit += N * V;
+    }
+}
+
+static weight_t *put_groups(weight_t *w, const ernn_host_layer *from, const int8_t *matrix, int columns, int unit, int N) {
+    for (int k = 0; k < columns; k += KP)
+        for (int gate = 0; gate < GATES(from->kind); gate++)
+            for (int v = 0; v < N; v++, w += V * KP)
+                for (int lane = 0; lane < V; lane++)
+                    for (int part = 0; part < KP; part++) {
+                        const long row = row_of(from, gate, unit + v * V + lane);
+                        const int8_t value = row < 0 || k + part >= columns ? 0 : matrix[row * columns + k + part];
+#if defined(__aarch64__)
+                        w[part * V + lane] = value;
+#else
+                        w[lane * KP + part] = value;
+#endif
+                    }
+    return w;
+}
+
+static void put_multiplier(vi *correction, vi *m, vi *odd, int lane, long row, const int8_t *matrix, int columns,
+                           const int32_t *multiplier) {
+    int32_t sum = 0;
+    for (int k = 0; k < columns && row >= 0; k++) sum += matrix[row * columns + k];
+    (*correction)[lane] = -32768 * sum;
+    (*m)[lane] = row < 0 ? 0 : multiplier[row];
+    (*odd)[lane & ~1] = lane & 1 ? (*m)[lane] : 0;
+}
+
+static void pack_int8_layer(const ernn_host_layer *from, weight_t *w, uint8_t *constants) {
+    const int padded = (from->units + V - 1) / V * V, G = GATES(from->kind);
+    for (int unit = 0; unit < padded;) {
+        const int N = padded - unit >= 2 * V ? 2 : 1;
+        w = put_groups(w, from, from->ih_w, from->inputs, unit, N);
+        if (from->kind != ERNN_DENSE) w = put_groups(w, from, from->hh_w, from->units, unit, N);
+        for (int gate = 0; gate < G; gate++)
+            for (int v = 0; v < N; v++, constants += sizeof(row_constants)) {
+                row_constants row;
+                memset(&row, 0, sizeof row);
+                for (int lane = 0; lane < V; lane++) {
+                    const long at = row_of(from, gate, unit + v * V + lane);
+                    put_multiplier(&row.correction_ih, &row.m_ih, &row.m_ih_odd, lane, at, from->ih_w, from->inputs, from->ih_m);
+                    if (from->kind != ERNN_DENSE)
+                        put_multiplier(&row.correction_hh, &row.m_hh, &row.m_hh_odd, lane, at, from->hh_w, from->units, from->hh_m);
+                    row.b[lane] = at < 0 ? 0 : from->b[at];
+                }
+                memcpy(constants, &row, sizeof row);
+            }
+        for (int j = 0; j < N * V && from->kind == ERNN_GRU; j++, constants += 4)
+            memcpy(constants, &(int32_t){unit + j < from->units ? from->bn[unit + j] : 0}, 4);
+        unit += N * V;
+    }
+}
+
+static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *memory) {
+    lay_out(graph, header);
+    if (!memory) return;
+    memset(memory, 0, header->bytes);
+    memcpy(memory, header, sizeof *header);
+    const int exact = graph->precision == ERNN_INT8;
+    float *edge = (float *)(memory + header->edge);
+    for (int j = 0; j < (header->inputs + V - 1) / V * V; j++)
+        edge[j] = j < header->inputs ? (exact ? graph->sx : graph->mean)[j] : exact ? 1.0f : 0.0f;
+    if (exact) fill_table(memory + header->table);
+    for (int l = 0; l < graph->layers; l++) {
+        const ernn_packed_layer *to = &header->layer[l];
+        if (exact)
+            pack_int8_layer(&graph->layer[l], (weight_t *)(memory + to->weights), memory + to->constants);
+        else
+            pack_float_layer(&graph->layer[l], (float *)(memory + to->weights), l ? NULL : graph->std);
+    }
+}

@@ -1,0 +1,225 @@
+/* The portable kernel behind the host's interface: what firmware runs, on the host. Slow (no SIMD), the reference of
+ * every variant, and the only one where the compiler knows no vector extensions.
+ */
+#include <string.h>
+
+#include "../ernn_fixed.h"
+#include "host.h"
+
+static int gates_of(int kind) { return kind == ERNN_GRU ? 3 : kind == ERNN_LSTM ? 4 : 1; }
+
+static size_t take(size_t *total, size_t bytes) {
+    const size_t at = *total;
+    *total = (at + bytes + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN;
+    return at;
+}
+
+/* Rows and columns of a matrix in tiles (ernn.h); returns its bytes. */
+static size_t tile(const ernn_host_layer *from, const int8_t *matrix, size_t columns, int8_t *to) {
+    const int G = gates_of(from->kind);
+    const size_t padded = ERNN_PAD_COLUMNS(columns), blocks = ERNN_PAD_ROWS(from->units) / 4;
+    for (size_t block = 0; to && block < blocks; block++)
+        for (int gate = 0; gate < G; gate++)
+            for (size_t column = 0; column < padded; column++)
+                for (size_t r = 0; r < 4; r++) {
+                    const size_t unit = block * 4 + r, row = (size_t)gate * from->units + unit;
+                    int8_t *row_group = to + (block * (size_t)G + (size_t)gate) * 4 * padded;
+                    row_group[column / 8 * 32 + r * 8 + column % 8] =
+                        unit < from->units && column < columns ? matrix[row * columns + column] : 0;
+                }
+    return blocks * 4 * (size_t)G * padded;
+}
+
+/* One number a row, in the order of the tiles' rows. */
+static size_t tile_rows(const ernn_host_layer *from, int G, const int32_t *rows, int32_t missing, int32_t *to) {
+    const size_t blocks = ERNN_PAD_ROWS(from->units) / 4;
+    for (size_t j = 0; to && j < blocks * 4 * (size_t)G; j++) {
+        const size_t unit = j / (4 * (size_t)G) * 4 + j % 4, gate = j / 4 % (size_t)G;
+        to[j] = unit < from->units ? rows[gate * from->units + unit] : missing;
+    }
+    return blocks * 4 * (size_t)G * 4;
+}
+
+#define PLACE(pointer, type, call)                                \
+    do {                                                          \
+        type *to = memory ? (type *)(memory + total) : NULL;      \
+        (pointer) = to;                                           \
+        take(&total, call);                                       \
+    } while (0)
+
+static size_t pack_int8(const ernn_host_graph *graph, uint8_t *memory, size_t total) {
+    const size_t models = take(&total, sizeof(ernn_int8_model));
+    const size_t layers = take(&total, sizeof(ernn_int8_layer) * graph->layers);
+    const size_t inputs = graph->layer[0].inputs, sx = take(&total, sizeof(float) * inputs);
+    for (int l = 0; l < graph->layers; l++) {
+        const ernn_host_layer *from = &graph->layer[l];
+        const int G = gates_of(from->kind), dense = from->kind == ERNN_DENSE;
+        ernn_int8_layer at = {from->kind, from->activation, from->exponent, from->inputs, from->units, {0}, {0}, 0, 0};
+        PLACE(at.ih.w, int8_t, tile(from, from->ih_w, from->inputs, to));
+        PLACE(at.ih.m, int32_t, tile_rows(from, G, from->ih_m, 1, to));
+        PLACE(at.b, int32_t, tile_rows(from, G, from->b, 0, to));
+        at.ih.columns = (uint16_t)ERNN_PAD_COLUMNS(from->inputs);
+        at.ih.k = (uint8_t)(from->ih_S_k[1] & 31), at.ih.shift = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
+        if (!dense) {
+            PLACE(at.hh.w, int8_t, tile(from, from->hh_w, from->units, to));
+            PLACE(at.hh.m, int32_t, tile_rows(from, G, from->hh_m, 1, to));
+            at.hh.columns = (uint16_t)ERNN_PAD_COLUMNS(from->units);
+            at.hh.k = (uint8_t)(from->hh_S_k[1] & 31), at.hh.shift = (uint8_t)(from->hh_S_k[0] + from->hh_S_k[1] - 32);
+        }
+        if (from->kind == ERNN_GRU) PLACE(at.bn, int32_t, tile_rows(from, 1, from->bn, 0, to));
+        if (memory) ((ernn_int8_layer *)(memory + layers))[l] = at;
+    }
+    if (!memory) return total;
+    memcpy(memory + sx, graph->sx, sizeof(float) * inputs);
+    *(ernn_int8_model *)(memory + models) = (ernn_int8_model){
+        graph->layer[0].inputs, graph->layer[graph->layers - 1].units, graph->layers,
+        (const float *)(memory + sx), (const ernn_int8_layer *)(memory + layers)};
+    return total;
+}
+
+static size_t copy(const float *from, size_t n, float *to) {
+    if (to) memcpy(to, from, sizeof *to * n);
+    return sizeof *to * n;
+}
+
+/* b_ih + b_hh, but for a GRU's n gate, whose hidden half stays apart. */
+static size_t merge(const ernn_host_layer *from, float *to) {
+    const size_t rows = (size_t)gates_of(from->kind) * from->units;
+    for (size_t row = 0; to && row < rows; row++) {
+        const int apart = !from->b_hh || (from->kind == ERNN_GRU && row >= 2 * (size_t)from->units);
+        to[row] = apart ? from->b_ih[row] : from->b_ih[row] + from->b_hh[row];
+    }
+    return sizeof *to * rows;
+}
+
+static size_t pack_float(const ernn_host_graph *graph, uint8_t *memory, size_t total) {
+    const size_t models = take(&total, sizeof(ernn_float_model));
+    const size_t layers = take(&total, sizeof(ernn_float_layer) * graph->layers);
+    ernn_float_model model = {graph->layer[0].inputs, graph->layer[graph->layers - 1].units, graph->layers, 0, 0, 0};
+    PLACE(model.mean, float, copy(graph->mean, model.inputs, to));
+    PLACE(model.std, float, copy(graph->std, model.inputs, to));
+    for (int l = 0; l < graph->layers; l++) {
+        const ernn_host_layer *from = &graph->layer[l];
+        const size_t H = from->units, rows = (size_t)gates_of(from->kind) * H;
+        ernn_float_layer at = {from->kind, from->activation, from->inputs, from->units, 0, 0, 0, 0};
+        PLACE(at.w_ih, float, copy(from->w_ih, rows * from->inputs, to));
+        if (from->kind != ERNN_DENSE) PLACE(at.w_hh, float, copy(from->w_hh, rows * H, to));
+        PLACE(at.b, float, merge(from, to));
+        if (from->kind == ERNN_GRU) PLACE(at.bn, float, copy(from->b_hh + 2 * H, H, to));
+        if (memory) ((ernn_float_layer *)(memory + layers))[l] = at;
+    }
+    if (!memory) return total;
+    model.layer = (const ernn_float_layer *)(memory + layers);
+    *(ernn_float_model *)(memory + models) = model;
+    return total;
+}
+
+/* h of every layer, then s or c of every layer; for float32 h and c of a layer together (ernn.h). */
+static void lay_out_stream(const ernn_host_graph *graph, ernn_packed *m) {
+    const int exact = graph->precision == ERNN_INT8;
+    size_t h = 0, s, widest = m->inputs;
+    for (int l = 0; l < graph->layers; l++) {
+        const ernn_host_layer *from = &graph->layer[l];
+        ernn_packed_layer *to = &m->layer[l];
+        to->kind = from->kind, to->units = from->units, to->inputs = from->inputs;
+        to->padded = exact ? ERNN_PAD_COLUMNS(from->units) : from->units;
+        to->h = (uint32_t)h, to->c = (uint32_t)(h + 4 * (size_t)from->units);
+        if (from->units > widest) widest = from->units;
+        if (from->kind != ERNN_DENSE) h += exact ? 2 * to->padded : (from->kind == ERNN_LSTM ? 8u : 4u) * from->units;
+    }
+    s = m->x = (uint32_t)((h + 3) / 4 * 4); /* here: where s begins */
+    for (int l = 0; l < graph->layers && exact; l++) {
+        m->layer[l].c = (uint32_t)s;
+        if (graph->layer[l].kind == ERNN_GRU || graph->layer[l].kind == ERNN_LSTM) s += 4 * (size_t)graph->layer[l].units;
+    }
+    m->fresh = (uint32_t)s;
+    take(&s, 8 * (size_t)ERNN_PAD_COLUMNS(widest));
+    take(&s, sizeof(int16_t) * m->inputs + sizeof(int32_t) * m->outputs + 8);
+    m->scratch_bytes = s;
+}
+
+static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *memory) {
+    const size_t first = (sizeof *header + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN;
+    memset(header, 0, sizeof *header);
+    header->precision = graph->precision, header->layers = graph->layers;
+    header->inputs = graph->layer[0].inputs, header->outputs = graph->layer[graph->layers - 1].units;
+    header->edge = first; /* here: where the model struct lies */
+    lay_out_stream(graph, header);
+    header->bytes = (graph->precision == ERNN_INT8 ? pack_int8 : pack_float)(graph, memory, first);
+    if (memory) memcpy(memory, header, sizeof *header);
+}
+
+/* h and then s or c of the layers between the caller's arrays and the kernel's, one way or the other. */
+static void carry(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int out) {
+    for (unsigned l = 0; l < model->layers; l++) {
+        const ernn_packed_layer *layer = &model->layer[l];
+        const int exact = model->precision == ERNN_INT8, gru = layer->kind == ERNN_GRU, lstm = layer->kind == ERNN_LSTM;
+        if (layer->kind == ERNN_DENSE) continue;
+        if (!(exact && gru)) {
+            const size_t bytes = layer->units * (exact ? 2u : 4u);
+            if (out)
+                memcpy(*states + s * bytes, scratch + layer->h, bytes);
+            else
+                memcpy(scratch + layer->h, *states + s * bytes, bytes);
+            states++;
+        }
+        if (lstm || (exact && gru)) {
+            const size_t bytes = 4 * (size_t)layer->units;
+            if (out)
+                memcpy(*states + s * bytes, scratch + layer->c, bytes);
+            else
+                memcpy(scratch + layer->c, *states + s * bytes, bytes);
+            states++;
+        }
+        for (unsigned j = 0; exact && gru && !out && j < layer->units; j++)
+            ((int16_t *)(scratch + layer->h))[j] = ernn_gru_h(((const int32_t *)(scratch + layer->c))[j]);
+    }
+}
+
+static void step_int(const ernn_packed *model, uint8_t *scratch, const int16_t *xq, int32_t *y) {
+    ernn_int8_state state = {(int16_t *)scratch, (int32_t *)(scratch + model->x), (int16_t *)(scratch + model->fresh)};
+    ernn_int8_step((const ernn_int8_model *)((const uint8_t *)model + model->edge), &state, xq, y);
+}
+
+static ernn_status step(const ernn_packed *model, uint8_t *scratch, const float *x, float *y) {
+    const void *inner = (const uint8_t *)model + model->edge;
+    if (model->precision == ERNN_FLOAT32) {
+        ernn_float_state state = {(float *)scratch, (float *)(scratch + model->fresh)};
+        if (ernn_check_finite(x, model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+        ernn_float_step(inner, &state, x, y);
+        return ERNN_OK;
+    }
+    int32_t *logits = (int32_t *)(scratch + model->scratch_bytes) - model->outputs;
+    int16_t *xq = (int16_t *)logits - model->inputs;
+    if (ernn_quantize(inner, x, xq) != ERNN_OK) return ERNN_NOT_FINITE;
+    step_int(model, scratch, xq, logits);
+    for (unsigned j = 0; j < model->outputs; j++) y[j] = (float)logits[j] * (1.0f / 65536);
+    return ERNN_OK;
+}
+
+static ernn_status run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
+                       const float *x, float *y) {
+    memset(scratch, 0, model->scratch_bytes);
+    carry(model, scratch, states, s, 0);
+    for (size_t t = 0; t < steps; t++)
+        if (step(model, scratch, x + t * model->inputs, y + t * model->outputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    carry(model, scratch, states, s, 1);
+    return ERNN_OK;
+}
+
+static void run_int(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
+                    const int16_t *xq, int32_t *y) {
+    memset(scratch, 0, model->scratch_bytes);
+    carry(model, scratch, states, s, 0);
+    for (size_t t = 0; t < steps; t++) step_int(model, scratch, xq + t * model->inputs, y + t * model->outputs);
+    carry(model, scratch, states, s, 1);
+}
+
+static ernn_status group(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t n, const float *x,
+                         float *y) {
+    if (ernn_check_finite(x, n * model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    for (size_t s = 0; s < n; s++) run(model, scratch, states, s, 1, x + s * model->inputs, y + s * model->outputs);
+    return ERNN_OK;
+}
+
+const ernn_isa ernn_isa_portable = {"portable", 1, pack, run, run_int, group};
