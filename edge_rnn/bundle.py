@@ -68,6 +68,8 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
         raise BundleError(
             f"{what}: the weights do not have the manifest's model_digest: it is damaged, export it again"
         )
+    if manifest.precision == "int8" and manifest.input["sx"] != graph.arrays["sx"].tolist():
+        raise BundleError(f"{what}: the manifest's input.sx is not that of its weights: export it again")
     if graph.states != manifest.states:
         raise BundleError(f"{what}: the manifest's states are not those of its layers")
     digest = hashlib.sha256(blob).hexdigest()

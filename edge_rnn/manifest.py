@@ -109,6 +109,11 @@ class Manifest:
         _expect(self.task in ("classify", "regress"), "task", self.task, "classify or regress")
         _expect(0 <= self.warmup_samples <= 10**9, "warmup_samples", self.warmup_samples, "0 or more")
         _expect(self.background is None or self.background in self.labels, "background", self.background, "a label")
+        _expect(self.front_end is None, "front_end", self.front_end, "null in this format")
+        if self.precision == "int8":
+            sx = self.input.get("sx")
+            good = isinstance(sx, list) and len(sx) == len(names) and all(_positive(value) for value in sx)
+            _expect(good, "input.sx", sx, f"{len(names)} positive numbers")
         unknown = set(self.detector) - set(self.labels)
         _expect(not unknown, "detector", sorted(unknown), "labels of this model")
 
@@ -148,6 +153,10 @@ class Manifest:
             kept = {**kept, **{key: _text(value[key]) for key in ("name", "version", "created_by", "model_digest")}}
             kept["rate_hz"] = _number(value["rate_hz"])
             kept["warmup_samples"] = _integer(value["warmup_samples"])
+            for key in ("input", "golden"):
+                kept[key] = _mapping(value.get(key, {}))
+            for key in ("training", "tuning"):
+                kept[key] = None if value.get(key) is None else _mapping(value[key])
             kept["files"] = {_text(name): _text(digest) for name, digest in value.get("files", {}).items()}
             return cls(**kept, extra={key: item for key, item in value.items() if key not in known})
         except KeyError as error:
@@ -189,6 +198,16 @@ def _integer(value: object) -> int:
     if type(value) is not int:
         raise ValueError(f"{str(value)[:40]!r} is not an integer")
     return value
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(value)[:40]!r} is not an object")
+    return value
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 _READERS = {"str": _text, "float": _number, "int": _integer}
