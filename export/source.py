@@ -142,8 +142,8 @@ def channels_of(channels: Sequence[str | Mapping[str, Any] | Channel], x: Array)
         if unknown or "name" not in given:
             raise UsageError(f"a channel is {given}, expected name, and perhaps {', '.join(own)}")
         merged = {**own, **given}
-        numbers = {key: float(merged[key]) for key in ("mean", "std", "min", "max")}
-        found.append(Channel(str(merged["name"]), str(merged["unit"]), **numbers))
+        mean, std, low, high = (float(merged[key]) for key in ("mean", "std", "min", "max"))
+        found.append(Channel(str(merged["name"]), str(merged["unit"]), mean, std, low, high))
     return tuple(found)
 
 
