@@ -182,7 +182,9 @@ def _keep_best(run: Run, losses: list[float], score: Scores, seconds: float) -> 
 
 
 def _exhausted(run: Run, recipe: Recipe) -> bool:
-    return bool(recipe.patience and run.history and run.epoch - 1 - run.best_epoch >= recipe.patience)
+    """Whether validation has stood still for `patience` epochs; being as good as before is standing still."""
+    accuracy = [epoch["validation_accuracy"] for epoch in run.history]
+    return bool(recipe.patience and accuracy) and len(accuracy) - 1 - accuracy.index(max(accuracy)) >= recipe.patience
 
 
 def learning_rate(recipe: Recipe, steps_an_epoch: int, step: int) -> float:
