@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-all slow lint clean
+.PHONY: demo test test-all slow lint accuracy clean
 
 demo: $(NATIVE)                ## the main job on real recordings, end to end; leaves demo/report.html
 	$(BIN)/edge-rnn demo --out demo
@@ -24,6 +24,9 @@ lint: $(READY)
 	$(BIN)/mypy edge_rnn
 	$(BIN)/mypy export
 	$(BIN)/mypy firmware_bridge
+
+accuracy: $(READY)             ## three trainings a data set, scored on people never seen; rewrites docs/accuracy.md
+	$(BIN)/python tools/accuracy.py
 
 # constraints.txt pins torch to the CPU build, so that no package of this set pulls gigabytes.
 $(READY): pyproject.toml constraints.txt
