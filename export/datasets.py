@@ -160,7 +160,10 @@ def check_disjoint(train: Recordings, other: Recordings, what: str) -> None:
     """Raise DataError where a person (or, without people, a recording) is on both sides, or the channels differ."""
     both = sorted(set(train.owners) & set(other.owners), key=_natural)
     if both and (train.rec_subject is None) == (other.rec_subject is None):
-        raise DataError(f"subjects {both} are in training and in {what}: a score on people already seen says nothing")
+        raise DataError(
+            f"subjects {both} are in training and in {what}: a score on people already seen says nothing; "
+            "give the training file alone to go on"
+        )
     for name in ("channels", "units", "classes", "rate_hz"):
         mine, theirs = getattr(train, name), getattr(other, name)
         if mine != theirs:

@@ -104,7 +104,7 @@ HAPT = Recipe(
     validation=("5", "11", "16", "22", "28"),
     gains={"gyro_x": 20.0, "gyro_y": 20.0, "gyro_z": 20.0},
 )
-WATCH = Recipe(window=200, hop=50, validation=("8", "10"))
+WATCH = Recipe(window=200, hop=50, validation=("8", "10"), rotation_deg=20.0, noise_sd=0.05, epochs=20)
 
 NAMED: Mapping[str, Recipe] = {"hapt": HAPT, "watch": WATCH}
 

@@ -19,7 +19,7 @@ from .checkpoint import Checkpoint, load_plain, save_atomically
 from .evaluate import Scores
 
 if TYPE_CHECKING:
-    from .train import Run
+    from .run import Run
 
 
 class Interrupted(EdgeRnnError):

@@ -244,21 +244,21 @@ def test_learning_rate_warms_up_and_falls_to_zero_as_a_cosine():
     assert rates[20] == 1.0
     assert rates[110] == pytest.approx(0.5 * (1 + math.cos(math.pi * 90 / 180)))
     assert rates[200] == pytest.approx(0.0)
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a >= b for a, b in itertools.pairwise(rates[20:]))
 
 
 def test_class_weights_are_the_inverse_share(tmp_path):
-    from edge_rnn.export.train import _class_weights
+    from edge_rnn.export.losses import class_weights
 
     few = rhythms().select([0, 1, 2, 3])  # slow twice
-    np.testing.assert_allclose(_class_weights(few).numpy(), [4 / 6, 4 / 3, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose(class_weights(few).numpy(), [4 / 6, 4 / 3, 4 / 3], rtol=1e-6)
     train(rhythms(), "gru", 4, out=tmp_path, settings={**SETTINGS, "class_weights": "true"}, epochs=1)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"settings": {**SETTINGS, "gains": "gx:3"}}, UsageError, r"gains name \['gx'\]"),
+        ({"settings": {**SETTINGS, "gains": "gx:3"}}, UsageError, r"gains are .*gx"),
         ({"settings": {**SETTINGS, "validation": "9"}}, DataError, r"\['9'\] are not in the data"),
         ({"settings": {**SETTINGS, "window": "500"}}, DataError, "has 400 samples, a window is 500"),
         ({"settings": {**SETTINGS, "dropout": "1.5"}}, UsageError, "dropout is 1.5"),
