@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .endpoints.lines import Chunk
+import numpy as np
+
 from .endpoints.sinks import Sink
 from .errors import SourceError
 from .events import Event, Score, to_line, when_ns
 from .latency import Histogram
+from .recording import Chunk
 from .stream import Stream
+
+Watcher = Callable[[Chunk, list[Event], int], None]
+NOTHING = Chunk(np.empty((0, 0), np.float32))
 
 
 @dataclass
@@ -50,12 +55,14 @@ def run(
     clock_ns: Callable[[], int] = time.perf_counter_ns,
     sleep: Callable[[float], None] = time.sleep,
     on_chunk: Callable[[int], None] | None = None,
+    watch: Watcher | None = None,
 ) -> Report:
     """Run until the source ends. `scores_every` N > 0 adds each Nth sample's score line.
 
     `pace` 0 goes as fast as it can; 1 feeds samples one by one at the model's rate, 4 at four times it. Step latency
-    is the time of a push divided by its samples; `on_chunk` hears how many samples came. An interrupt
-    (KeyboardInterrupt) and a source that is lost end the run cleanly: what is active ends, and the report says why.
+    is the time of a push divided by its samples; `on_chunk` hears how many samples came; `watch` (the flight
+    recorder, the live view) what came, what it caused and the stream's time. An interrupt (KeyboardInterrupt) and a
+    source that is lost end the run cleanly: what is active ends, and the report says why.
     """
     sinks = list(sinks)
     report = Report()
@@ -73,11 +80,16 @@ def run(
             _tell(sinks, [*events, *(stream.scores(scores_every) if scores_every else [])], report)
             if on_chunk is not None:
                 on_chunk(len(chunk.samples))
+            if watch is not None:
+                watch(chunk, events, stream.now_ns)
     except KeyboardInterrupt:
         report.interrupted = True
     except SourceError as error:
         report.lost = error
-    _tell(sinks, [*stream.finish()], report)
+    ended = stream.finish()
+    if watch is not None:
+        watch(NOTHING, ended, stream.now_ns)
+    _tell(sinks, [*ended], report)
     report.samples = stream.counters.to_json()
     report.seconds = (clock_ns() - began) / 1e9
     return report

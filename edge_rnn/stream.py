@@ -92,6 +92,11 @@ class Stream:
         """What came and what was missing (see edge_rnn.gaps)."""
         return self._timeline.counters
 
+    @property
+    def now_ns(self) -> int:
+        """The stream's time: when the next sample is due."""
+        return self._timeline.time_ns(self._timeline.next_index)
+
     def quantize(self, sample: Any) -> I16:
         """Int8 models: float (I,) -> int16 (I,), the input of `step_int` (docs/numeric.md)."""
         return self.model.quantize(as_samples(sample, self.model.inputs, 1))

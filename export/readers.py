@@ -1,4 +1,4 @@
-"""Recordings from files: the `.npz` form and the folder form of docs' "Recordings". Nothing is trusted or guessed.
+"""Recordings from files: the `.npz` form and the folder form of docs/recordings.md. Nothing is trusted or guessed.
 
 Arrays with pickled objects are refused, never loaded.
 """
@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rnn.arrays import Array
-from edge_rnn.errors import DataError
+from edge_rnn.endpoints.sources import BlockSource
+from edge_rnn.errors import DataError, SourceError
+from edge_rnn.recording import Header
 
 from .datasets import UNKNOWN, UNKNOWN_CLASSES, Ints, Recordings
 
@@ -72,20 +74,20 @@ def read_npz(path: Path) -> Recordings:
 
 
 def read_folder(folder: Path) -> Recordings:
-    """The folder form: one CSV a recording, labels.csv, meta.json (fs; optional units, scale, classes, ignore)."""
-    meta = _meta(folder)
-    files = sorted(path for path in folder.glob("*.csv") if path.name != "labels.csv")
+    """A CSV or .ernrec a recording, labels.csv, meta.json (fs; optional units, scale, classes, ignore)."""
+    files = sorted(path for path in (*folder.glob("*.csv"), *folder.glob("*.ernrec")) if path.name != "labels.csv")
     if not files:
-        raise DataError(f"{folder} holds no recordings: expected one CSV a recording beside labels.csv")
+        raise DataError(f"{folder} holds no recordings: expected one .csv or .ernrec a recording beside labels.csv")
+    meta = _meta(folder) if (folder / "meta.json").exists() or files[0].suffix == ".csv" else _own_meta(files[0])
     rows = _label_rows(folder / "labels.csv")
     strangers = sorted({row["recording"] for row in rows} - {path.stem for path in files})
     if strangers:
-        raise DataError(f"{folder}/labels.csv names recordings {strangers} that have no CSV file")
+        raise DataError(f"{folder}/labels.csv names recordings {strangers} that have no file")
     names = tuple(meta.get("classes", sorted({row["label"] for row in rows})))
     pieces, labels, subjects = [], [], []
     channels: tuple[str, ...] | None = None
     for path in files:
-        header, samples = read_csv(path)
+        header, samples = read_csv(path) if path.suffix == ".csv" else read_ernrec(path)[:2]
         if channels is not None and header != channels:
             raise DataError(f"{path} has channels {list(header)}, the recordings before it {list(channels)}")
         channels = header
@@ -146,6 +148,35 @@ def read_csv(path: Path) -> tuple[tuple[str, ...], Array]:
                 f"{path}: seq jumps {holes} times; the samples around a jump are taken as neighbours", stacklevel=2
             )
     return tuple(header[i] for i in keep), samples[:, keep]
+
+
+def read_ernrec(path: Path) -> tuple[tuple[str, ...], Array, Header]:
+    """Channel names, float64 samples (T, I) and header of one .ernrec that holds one recording."""
+    source = BlockSource(path, ())
+    try:
+        chunks = list(source)
+    except SourceError as error:
+        raise DataError(str(error)) from error
+    if not chunks or any(chunk.restart for chunk in chunks[1:]):
+        raise DataError(f"{path} holds no or several recordings: make an .npz of it, edge-rnn record --source ... -o")
+    for report in source.reports:
+        warnings.warn(report, stacklevel=2)
+    samples = np.concatenate([chunk.samples for chunk in chunks]).astype(np.float64)
+    seq = [chunk.seq for chunk in chunks if chunk.seq is not None]
+    holes = int(np.count_nonzero(np.diff(np.concatenate(seq)) != 1)) if seq else 0
+    if holes:
+        warnings.warn(
+            f"{path}: seq jumps {holes} times; the samples around a jump are taken as neighbours", stacklevel=2
+        )
+    return source.channels, samples, source.header
+
+
+def _own_meta(path: Path) -> dict[str, Any]:
+    """What meta.json would say, from a recording's own header."""
+    _, _, header = read_ernrec(path)
+    if header.rate_hz <= 0:
+        raise DataError(f"{path} does not know its rate: record it with --rate, or write a meta.json with fs")
+    return {"fs": header.rate_hz, **({"units": list(header.units)} if header.units else {})}
 
 
 def _load_arrays(path: Path) -> dict[str, Array]:

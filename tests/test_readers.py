@@ -157,7 +157,7 @@ def test_a_hole_in_seq_is_told_in_a_warning(folder):
         ("walk2.csv", "ax,ay\n", "no samples"),
         ("walk2.csv", "", "header"),
         ("walk2.csv", "ax,az\n" + "1,2\n" * 5, "the recordings before it"),
-        ("labels.csv", LABELS + "walk3,0,1,walk,bo\n", r"\['walk3'\] that have no CSV"),
+        ("labels.csv", LABELS + "walk3,0,1,walk,bo\n", r"\['walk3'\] that have no file"),
         ("labels.csv", LABELS + "walk2,4,6,walk,bo\n", "which has 5 samples"),
         ("labels.csv", LABELS + "walk2,4,5,walk,bo\n", "twice"),
         ("labels.csv", LABELS + "walk2,0,1,walk,cy\n", r"subjects \['bo', 'cy'\]"),

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, demo, export, run, train
+from . import bench, demo, export, record, run, train
 
 app = typer.Typer(
     name="edge-rnn",
@@ -27,6 +27,8 @@ app.command("import")(export.import_)
 app.command("verify")(export.verify)
 app.command("inspect")(export.inspect)
 app.command("run")(run.run)
+app.command("record")(record.record)
+app.command("replay")(record.replay)
 app.command("bench")(bench.bench)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..flight import FlightRecorder
+    from ..model import Model
 
 
 def run(
@@ -18,6 +22,8 @@ def run(
     scores: Annotated[str, typer.Option(help="Also score lines: every sample (all) or every N-th (every=N).")] = "",
     speed: Annotated[str, typer.Option(help="max, or 1x, 4x ... of the model's rate.")] = "max",
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
+    flight: Annotated[str, typer.Option(metavar="DIR", help="Keep the raw seconds around each event there.")] = "",
+    flight_seconds: Annotated[float, typer.Option(help="How many before it and after it.")] = 10.0,
     strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary on stderr as one JSON object.")] = False,
 ) -> None:
@@ -36,9 +42,13 @@ def run(
     opened = open_source(source, tuple(c.name for c in model.manifest.channels), strict=strict)
     sinks = [open_sink(url) for url in sink or ["-"]]
     stream = model.stream(name=source)
+    recorder = _flight(flight, flight_seconds, model, source) if flight else None
+    watch = None if recorder is None else recorder.push
     try:
-        report = pipeline.run(opened, stream, sinks, scores_every=every, pace=pace)
+        report = pipeline.run(opened, stream, sinks, scores_every=every, pace=pace, watch=watch)
     finally:
+        if recorder is not None:
+            recorder.close()
         for one in sinks:
             one.close()
     summary = {"model": model.manifest.title, "engine": model.engine.name, **report.to_json()}
@@ -48,6 +58,16 @@ def run(
     print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
     if report.lost is not None:
         raise report.lost
+
+
+def _flight(folder: str, seconds: float, model: Model, source: str) -> FlightRecorder:
+    from ..flight import FlightRecorder
+    from ..recording import Header
+
+    manifest = model.manifest
+    names, units = zip(*((c.name, c.unit) for c in manifest.channels), strict=True)
+    header = Header(names, units, manifest.rate_hz, source, note=f"flight recorder of {manifest.title}")
+    return FlightRecorder(folder, header, seconds=seconds, rate_hz=manifest.rate_hz)
 
 
 def _text(summary: dict[str, object]) -> str:

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import F32
 from ..errors import SourceError
-from ..gaps import I64
+from ..recording import Chunk
 
 MAX_LINE_BYTES = 1 << 16
 KEPT_REPORTS = 5
@@ -28,23 +27,13 @@ _PLAIN = np.isin(np.arange(256), np.frombuffer(b"0123456789+-.eE,\n", np.uint8))
 _BREAK = np.isin(np.arange(256), np.frombuffer(b",\n", np.uint8))
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Samples (T, I) in a row, with their times or sequence numbers (T,) where the source has them.
-
-    `restart` says that these samples do not follow the ones before: another recording begins.
-    """
-
-    samples: F32
-    t_ns: I64 | None = None
-    seq: I64 | None = None
-    restart: bool = False
-    name: str = ""
-
-
 @dataclass
 class LineDecoder:
-    """Decodes one source's lines; the first line that can be understood decides the format."""
+    """Decodes one source's lines; the first line that can be understood decides the format.
+
+    `channels` are those wanted, mapped by name where the source names them. Empty: all that come; a header names them,
+    else they are c0, c1, ...
+    """
 
     channels: tuple[str, ...]
     strict: bool = False
@@ -108,13 +97,17 @@ class LineDecoder:
                 self._line += 1
                 self._bad(text, NOT_JSON)
                 return rest
+            if not self.channels and isinstance(keys["v"], list):
+                self.channels = _numbered_channels(len(keys["v"]))
             self._json_keys = tuple(key for key in ("t", "seq") if key in keys)
             self._columns = [*self._json_keys, *self.channels]
             return block
         cells = [cell.strip().strip('"') for cell in text.split(",")]
         if not _is_header(cells):
+            self.channels = self.channels or _numbered_channels(len(cells))
             self._columns = list(self.channels)
             return block
+        self.channels = self.channels or tuple(cell for cell in cells if cell and cell not in KEYS)
         self._line += 1
         missing = [name for name in self.channels if name not in cells]
         if not missing:
@@ -216,6 +209,10 @@ class LineDecoder:
             samples = np.ascontiguousarray(rows[:, [names.index(c) for c in self.channels]], np.float32)
         keys = {names[at]: np.rint(rows[:, at] * scale).astype(np.int64) for at, scale in self._keys()}
         return Chunk(samples, keys.get("t_us", keys.get("t")), keys.get("seq"))
+
+
+def _numbered_channels(count: int) -> tuple[str, ...]:
+    return tuple(f"c{i}" for i in range(count))
 
 
 def _is_header(cells: list[str]) -> bool:

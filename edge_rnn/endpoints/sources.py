@@ -5,6 +5,7 @@ A source is an iterable of chunks. It raises SourceError when it cannot be opene
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import zlib
@@ -19,8 +20,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..arrays import Array
-from ..errors import SourceError, UsageError
-from .lines import Chunk, LineDecoder
+from ..errors import DataError, SourceError, UsageError
+from ..recording import Chunk, Damage, Header, decode
+from .lines import LineDecoder
 
 BLOCK_BYTES = 1 << 18
 BLOCK_SAMPLES = 4096
@@ -43,6 +45,16 @@ class Source(Protocol):
         """Chunks in order of time."""
         ...
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the columns; those that were asked for, or, where none were, those the source has."""
+        ...
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second as the source says, 0 when it does not; known after the first chunk."""
+        ...
+
 
 def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) -> Source:
     """Open a source by URL; raises UsageError for a kind that is unknown, SourceError when it is not there."""
@@ -54,6 +66,8 @@ def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) ->
     path = Path(unquote(parts.path) if parts.scheme == "file" else url)
     if path.suffix == ".npz":
         return RecordingSource(path, channels)
+    if path.suffix == ".ernrec":
+        return BlockSource(path, channels)
     try:
         return LineSource(path.open("rb"), channels, strict)
     except OSError as error:
@@ -62,6 +76,8 @@ def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) ->
 
 class LineSource:
     """Lines of a file or pipe; what has come is given at once, so a slow sensor is not held back."""
+
+    rate_hz = 0.0
 
     def __init__(self, file: BinaryIO, channels: tuple[str, ...], strict: bool) -> None:
         self._file = file
@@ -76,6 +92,11 @@ class LineSource:
     def reports(self) -> list[str]:
         """What was wrong with the first of them."""
         return self._decoder.reports
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the columns, known after the first chunk."""
+        return self._decoder.channels
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks as the lines come."""
@@ -96,6 +117,44 @@ class LineSource:
 
 
 @dataclass
+class BlockSource:
+    """A recording of ours (.ernrec); damaged blocks are left out and reported."""
+
+    path: Path
+    channels: tuple[str, ...]
+    header: Header = field(default_factory=lambda: Header(()))
+    malformed: int = 0
+    reports: list[str] = field(default_factory=list)
+    rate_hz: float = 0.0
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunks as they were recorded."""
+        damage = Damage()
+        columns: list[int] = []
+        try:
+            blob = self.path.read_bytes()
+            for block in decode(blob, damage):
+                if isinstance(block, Header):
+                    columns = self._columns(block)
+                elif isinstance(block, Chunk):
+                    samples = np.ascontiguousarray(block.samples[:, columns])
+                    yield dataclasses.replace(block, samples=samples, name=block.name or self.path.stem)
+        except (OSError, DataError) as error:
+            raise SourceError(f"cannot read the recording {self.path}: {error}") from error
+        if damage.places:
+            self.malformed = damage.places
+            self.reports.append(f"{damage.places} damaged places, {damage.bytes} bytes, of {self.path}")
+
+    def _columns(self, header: Header) -> list[int]:
+        self.channels = self.channels or header.channels
+        self.header, self.rate_hz = header, header.rate_hz
+        missing = [name for name in self.channels if name not in header.channels]
+        if missing:
+            raise SourceError(f"{self.path} lacks {', '.join(missing)}: its channels are {', '.join(header.channels)}")
+        return [header.channels.index(name) for name in self.channels]
+
+
+@dataclass
 class RecordingSource:
     """Recordings of an .npz (docs/recordings.md), one after the other; each begins with a fresh state."""
 
@@ -103,11 +162,14 @@ class RecordingSource:
     channels: tuple[str, ...]
     malformed: int = 0
     reports: list[str] = field(default_factory=list)
+    rate_hz: float = 0.0
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks, recording by recording."""
         arrays = self._load()
         names = [str(name) for name in arrays.get("channels", self.channels)]
+        self.channels = self.channels or tuple(names)
+        self.rate_hz = float(arrays["fs"]) if "fs" in arrays and arrays["fs"].shape == () else 0.0
         missing = [name for name in self.channels if name not in names]
         if "x" not in arrays or missing:
             raise SourceError(f"{self.path} lacks {', '.join(missing) or 'x'}: its channels are {', '.join(names)}")
@@ -129,6 +191,6 @@ class RecordingSource:
     def _load(self) -> dict[str, Array]:
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                return {name: file[name] for name in ("x", "rec_start", "channels", "scale") if name in file}
+                return {name: file[name] for name in ("x", "rec_start", "channels", "scale", "fs") if name in file}
         except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
             raise SourceError(f"cannot read the recordings {self.path}: {error}") from error

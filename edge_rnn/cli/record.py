@@ -1,0 +1,163 @@
+"""`edge-rnn record` and `edge-rnn replay`: raw samples to a file, and back through a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from ..events import Event
+    from ..model import Model
+    from ..recording import Chunk, Header
+
+FLUSH_NS = 1_000_000_000
+
+
+def record(
+    source: Annotated[str, typer.Option(help="Where the samples come from; URLs as for `run`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="X.ernrec; or X.npz, X.csv to convert.")],
+    channels: Annotated[str, typer.Option(help="Names, separated by commas; default: what the source says.")] = "",
+    units: Annotated[str, typer.Option(help="Their units, separated by commas.")] = "",
+    rate: Annotated[float, typer.Option(help="Samples a second; default: what the source's times say.")] = 0.0,
+    note: Annotated[str, typer.Option(help="Anything a later reader should know.")] = "",
+    labels: Annotated[Path | None, typer.Option(help="A labels.csv, for an .npz; default: beside the source.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Record raw samples, their times and gaps, until the source ends or Ctrl-C.
+
+    An .ernrec file grows a block at a time, at least once a second: whatever happens, all but the last second stays.
+    """
+    import datetime
+
+    from ..endpoints.sources import open_source
+    from ..recording import Header
+
+    if out.suffix not in (".ernrec", ".npz", ".csv"):
+        raise UsageError(f"-o {out} was given, expected a name that ends in .ernrec, .npz or .csv")
+    opened = open_source(source, _names(channels), strict=strict)
+    began = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def header() -> Header:
+        wanted = _names(units)
+        if wanted and len(wanted) != len(opened.channels):
+            raise UsageError(f"--units names {len(wanted)} units for {len(opened.channels)} channels")
+        return Header(opened.channels, wanted, rate or opened.rate_hz, source, began, note)
+
+    if out.suffix == ".ernrec":
+        samples = _to_blocks(opened, out, header)
+    else:
+        samples = _to_arrays(opened, out, header, labels or _sidecar(source))
+    for line in opened.reports:
+        print(f"edge-rnn: skipped {line}", file=sys.stderr)
+    summary = {"file": str(out), "samples": samples, "channels": opened.channels, "malformed_lines": opened.malformed}
+    print(json.dumps(summary) if as_json else f"{out}: {samples} samples of {', '.join(opened.channels)}")
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(metavar="FILE", help="An .ernrec, .npz, CSV or JSON-lines file.")],
+    bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to run.")],
+    diff: Annotated[str, typer.Option(metavar="OTHER.ernn", help="Say which decisions another bundle changes.")] = "",
+    engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stderr.")] = False,
+) -> None:
+    """Run a recording through a model: the same events to the bit at any time and on any machine.
+
+    With --diff, `diff` lines instead: decisions that are lost, new or moved with OTHER; exit 1 when there are any.
+    """
+    from ..diff import compare
+    from ..events import to_line
+    from ..model import load
+
+    model = load(bundle, engine)
+    if not diff:
+        events, summary = _replay(recording, model)
+        for event in events:
+            print(to_line(event))
+        _say(summary, as_json)
+        return
+    other = load(diff, engine)
+    before, after = _replay(recording, model), _replay(recording, other)
+    changes = compare(before[0], after[0])
+    for change in changes:
+        print(json.dumps(change.to_json(), separators=(",", ":")))
+    kinds = [change.kind for change in changes]
+    counts = {kind: kinds.count(kind) for kind in ("lost", "new", "moved")}
+    _say({"a": before[1], "b": after[1], "changes": counts}, as_json)
+    if changes:
+        raise typer.Exit(1)
+
+
+def _replay(recording: Path, model: Model) -> tuple[list[Event], dict[str, Any]]:
+    from ..endpoints.sources import open_source
+
+    opened = open_source(str(recording), tuple(c.name for c in model.manifest.channels))
+    stream = model.stream(name=recording.stem)
+    events: list[Event] = []
+    for chunk in opened:
+        events += stream.reset() if chunk.restart and stream.counters.received else []
+        events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
+    events += stream.finish()
+    summary = {"model": model.manifest.title, "samples": stream.counters.to_json(), "skipped": opened.reports}
+    return events, summary
+
+
+def _say(summary: dict[str, Any], as_json: bool) -> None:
+    text = json.dumps(summary) if as_json else "\n".join(f"{k}: {json.dumps(v)}" for k, v in summary.items())
+    print(text, file=sys.stderr)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _sidecar(source: str) -> Path | None:
+    beside = Path(source).parent / "labels.csv"
+    return beside if Path(source).is_file() and beside.is_file() else None
+
+
+def _to_blocks(chunks: Iterable[Chunk], out: Path, header: Any) -> int:
+    import time
+
+    from ..recorder import Recorder
+
+    recorder: Recorder | None = None
+    flushed = time.monotonic_ns()
+    try:
+        for chunk in _until_interrupted(chunks):
+            recorder = recorder or Recorder(out, header())
+            recorder.add(chunk)
+            if time.monotonic_ns() - flushed >= FLUSH_NS:
+                recorder.flush()
+                flushed = time.monotonic_ns()
+    finally:
+        if recorder is not None:
+            recorder.close()
+    if recorder is None:
+        raise SourceError("the source ended before its first sample: nothing was recorded")
+    return recorder.samples
+
+
+def _to_arrays(chunks: Iterable[Chunk], out: Path, header: Any, labels: Path | None) -> int:
+    from ..convert import write_csv, write_npz
+
+    found = list(_until_interrupted(chunks))
+    if out.suffix == ".npz":
+        write_npz(out, header(), found, labels)
+    else:
+        write_csv(out, header(), found)
+    return sum(len(chunk.samples) for chunk in found)
+
+
+def _until_interrupted(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    try:
+        yield from chunks
+    except KeyboardInterrupt:
+        return
