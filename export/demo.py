@@ -8,22 +8,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_rnn import Ended, Model, Started, load
+from edge_rnn import Model, load
 from edge_rnn.arrays import Array
 from edge_rnn.bench import check_same, interleave, table
-from edge_rnn.detect import softmax
 from edge_rnn.engine import F32, available_engines
-from edge_rnn.events import Event
 
 from .datasets import Recordings
 from .demo_report import write_report
+from .demo_stream import stream_recording
 from .exporting import Exported, export_bundle
 from .progress import show_bar
 from .recipes import open_dataset
@@ -31,25 +29,6 @@ from .train import train
 
 BENCH_ROUNDS = 20
 PRECISIONS = ("float32", "int8")
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """One recording as the runtime saw it: true label, samples (T, I), probabilities (T, C), episodes, answer."""
-
-    name: str
-    truth: str
-    samples: F32
-    probabilities: Array
-    episodes: tuple[Ended, ...]
-
-    @property
-    def answer(self) -> str:
-        """The class that was active the longest."""
-        active: dict[str, int] = {}
-        for event in self.episodes:
-            active[event.label] = active.get(event.label, 0) + event.t1_ns - event.t0_ns
-        return max(active, key=lambda label: active[label], default="nothing")
 
 
 def demo(out: Path, epochs: int | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -76,7 +55,7 @@ def demo(out: Path, epochs: int | None = None, *, quiet: bool = False) -> dict[s
     models = {precision: load(path) for precision, path in bundles.items()}
 
     say(f"\n3. Stream {len(data.test)} recordings of people {_people(data.test)}, never seen, sample by sample (int8)")
-    streamed = [_stream(models["int8"], data.test, number, say) for number in range(len(data.test))]
+    streamed = [stream_recording(models["int8"], data.test, number, say) for number in range(len(data.test))]
     right = sum(one.truth == one.answer for one in streamed)
     say(f"   {right} of {len(streamed)} recordings recognised by the class that was active the longest")
 
@@ -114,34 +93,6 @@ def _say_proof(exported: Exported, say: Callable[[str], None]) -> None:
         say(f"   {exported.path.name}: {name} {how} over {agreement.steps} steps")
     for name, reason in exported.report.skipped.items():
         say(f"   {exported.path.name}: {name} skipped, {reason}")
-
-
-def _stream(model: Model, data: Recordings, number: int, say: Callable[[str], None]) -> Streamed:
-    """One recording, one stream, one sample at a time, as a device would."""
-    samples = data.values(number)
-    first = data.rec_start[number]
-    truth, name = data.classes[data.label[first]], f"person {data.owners[number]}, recording {number}"
-    stream = model.stream(name=name)
-    rows, episodes = [], []
-    say(f"   {name}: {truth}")
-    for t in range(len(samples)):
-        events = stream.push(samples[t : t + 1])
-        rows.append(softmax(stream.last_scores))
-        episodes += [e for e in events if isinstance(e, Ended)]
-        _say_events(events, say)
-    last = stream.finish()
-    episodes += [e for e in last if isinstance(e, Ended)]
-    _say_events(last, say)
-    return Streamed(name, truth, samples, np.concatenate(rows), tuple(episodes))
-
-
-def _say_events(events: Sequence[Event], say: Callable[[str], None]) -> None:
-    for event in events:
-        if isinstance(event, Started):
-            say(f"      {event.t_ns / 1e9:6.2f} s  start {event.label}")
-        elif isinstance(event, Ended):
-            how = "" if event.reason == "exit" else f" ({event.reason} of the recording)"
-            say(f"      {event.t1_ns / 1e9:6.2f} s  end   {event.label}, peak {event.peak:.2f}{how}")
 
 
 def _window_answers(model: Model, x: F32, starts: Array, window: int) -> Array:

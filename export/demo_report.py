@@ -20,7 +20,7 @@ from .plots import plot_confusion
 if TYPE_CHECKING:
     from edge_rnn import Model
 
-    from .demo import Streamed
+    from .demo_stream import Streamed
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edge_rnn.arrays import Array
 from edge_rnn.engine import F32, I16, I32, State, Step
-from edge_rnn.engines.numpy import bind_step
+from edge_rnn.engines.steps import bind_step
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph, Layer
 

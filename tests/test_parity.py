@@ -12,7 +12,8 @@ from int8_models import golden_graph, read_golden
 from edge_rnn import parity
 from edge_rnn.bundle import parse_bundle
 from edge_rnn.engine import State
-from edge_rnn.engines.numpy import NumpyEngine, bind_step, open_graph, run_by_steps
+from edge_rnn.engines.numpy import NumpyEngine, open_graph
+from edge_rnn.engines.steps import bind_step, run_by_steps
 from edge_rnn.errors import MissingExtra, ParityError, UsageError
 
 FLOAT, INT8 = float_graph("gru"), golden_graph(read_golden("GRU"))

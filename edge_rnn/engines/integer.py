@@ -17,7 +17,7 @@ from ..engine import F32, I16, I32, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
 from .lut import I64, sigmoid_q24, tanh_q23
-from .numpy import bind_step, run_by_steps
+from .steps import bind_step, run_by_steps
 
 
 class IntegerEngine:

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from ..arrays import Array
 from ..bundle import Bundle
-from ..engine import F32, I16, I32, Engine, State, Step, as_sample
+from ..engine import F32, I16, I32, Engine, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
+from .integer import IntegerEngine
+from .steps import bind_step, run_by_steps
 
 Float = npt.NDArray[np.floating[Any]]
 
@@ -30,11 +32,7 @@ def open_bundle(bundle: Bundle) -> Engine:
 
 def open_graph(graph: Graph) -> Engine:
     """The same for a graph that is in no bundle yet."""
-    if graph.precision == "int8":
-        from .integer import IntegerEngine
-
-        return IntegerEngine(graph)
-    return NumpyEngine(graph)
+    return IntegerEngine(graph) if graph.precision == "int8" else NumpyEngine(graph)
 
 
 class NumpyEngine:
@@ -72,25 +70,6 @@ class NumpyEngine:
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream."""
         return bind_step(self, self.graph, state)
-
-
-def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
-    """T steps of one stream, one after the other."""
-    for t in range(len(x)):
-        engine.step(x[t : t + 1], state, out[t : t + 1])
-
-
-def bind_step(engine: Engine, graph: Graph, state: State) -> Step:
-    """A function sample -> logits that checks the sample; the array it returns is reused at the next step."""
-    out: F32 = np.zeros((1, graph.outputs), np.float32)
-    inputs = graph.inputs
-    row: F32 = out[0]
-
-    def step(sample: Any) -> F32:
-        engine.step(as_sample(sample, inputs), state, out)
-        return row
-
-    return step
 
 
 def _sigmoid(v: Float) -> Float:

@@ -18,7 +18,7 @@ from ..errors import BundleError, MissingExtra, UsageError
 from ..manifest import Manifest
 from ..onnx_metadata import read_onnx
 from ..onnx_scan import scan_onnx
-from .numpy import run_by_steps
+from .steps import run_by_steps
 
 _ELEMENT = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int16)": "int16"}
 

@@ -1,0 +1,29 @@
+"""What an engine that only knows `step` needs to be whole: T steps in a row, and a checked step for one stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..engine import F32, Engine, State, Step, as_sample
+from ..graph import Graph
+
+
+def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
+    """T steps of one stream, one after the other."""
+    for t in range(len(x)):
+        engine.step(x[t : t + 1], state, out[t : t + 1])
+
+
+def bind_step(engine: Engine, graph: Graph, state: State) -> Step:
+    """A function sample -> logits that checks the sample; the array it returns is reused at the next step."""
+    out: F32 = np.zeros((1, graph.outputs), np.float32)
+    inputs = graph.inputs
+    row: F32 = out[0]
+
+    def step(sample: Any) -> F32:
+        engine.step(as_sample(sample, inputs), state, out)
+        return row
+
+    return step
