@@ -99,9 +99,8 @@ def build(chain: Chain, layers: list[dict[str, Any]], state: Mapping[str, Tensor
         prefix = f"{key}." if key else ""
         mine = [name for name in left if name.startswith(prefix)]
         if not mine:
-            raise UsageError(
-                f"{where}: the state dict has nothing under it, but {', '.join(sorted(left)) or 'nothing'}"
-            )
+            rest = ", ".join(sorted(left)) or "nothing"
+            raise UsageError(f"{where}: the state dict has nothing under that key, what is left in it: {rest}")
         part = {name.removeprefix(prefix): left.pop(name) for name in mine}
         if kind == "linear":
             chain.layers.append(linear(part, where))
@@ -151,7 +150,7 @@ def _read_array(path: Path) -> Array:
     """.npy, .npz with one array or `x`, or .csv without a header; no pickle."""
     try:
         if path.suffix == ".csv":
-            return np.atleast_2d(np.loadtxt(path, delimiter=",", dtype=np.float64))
+            return np.loadtxt(path, delimiter=",", dtype=np.float64, ndmin=2)
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded

@@ -22,6 +22,7 @@ from edge_rnn.graph import Activation, Graph
 from edge_rnn.parity import TOLERANCE
 
 from .follow import Call, follow, tensors
+from .torch_engine import one_thread
 from .torch_weights import PROJECTED, REVERSE, Chain, linear, recurrent
 
 TRACED_STEPS = 64
@@ -56,7 +57,11 @@ def graph_of(module: nn.Module, sample: Array, mean: Array, std: Array) -> Graph
 
     Raises UsageError with the layer's or function's name and the reason.
     """
-    module = _on_cpu(module)
+    with one_thread():
+        return _graph_of(_on_cpu(module), sample, mean, std)
+
+
+def _graph_of(module: nn.Module, sample: Array, mean: Array, std: Array) -> Graph:
     normalised = torch.from_numpy(((sample[:CHECKED_STEPS] - mean) / std).astype(np.float32))
     steps = min(len(sample), TRACED_STEPS)
     # Random values of the sample's size: in a real sample two steps may be equal, and then a move is ambiguous.

@@ -227,6 +227,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize(("make", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_chain_of_known_layers_is_refused_by_name(make, reason):
     with pytest.raises(UsageError, match=reason):
