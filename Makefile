@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,daemon,test]'
 	touch $@
 
 # The C kernel again when it changed; without a compiler this leaves no extension and NumPy runs the models.

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, demo, export, record, run, train
+from . import bench, config, demo, export, record, run, train
 
 app = typer.Typer(
     name="edge-rnn",
@@ -30,6 +30,7 @@ app.command("run")(run.run)
 app.command("record")(record.record)
 app.command("replay")(record.replay)
 app.command("bench")(bench.bench)
+app.add_typer(config.app, name="config")
 
 
 def main(arguments: list[str] | None = None) -> int:

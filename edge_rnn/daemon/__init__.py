@@ -1,0 +1,1 @@
+"""The on-device service: sources, pipelines and sinks in one process that loses nothing it acknowledged."""
