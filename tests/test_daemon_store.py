@@ -14,7 +14,8 @@ import pytest
 from edge_rnn.daemon.committer import Committer
 from edge_rnn.daemon.dedup import Dedup
 from edge_rnn.daemon.records import Batch, Place, Record, record, stream_name
-from edge_rnn.daemon.store import RESERVE_BYTES, Store, StoreError
+from edge_rnn.daemon.reserve import RESERVE_BYTES
+from edge_rnn.daemon.store import Store, StoreError
 from edge_rnn.events import Fault, Gap, Started
 
 BIG = 1 << 40
@@ -263,7 +264,7 @@ def test_r13_a_full_disk_loses_nothing_without_a_tombstone(small_disk):
     assert committer.flush(5)
     healed = time.monotonic() - began
     assert committer.stop(5)
-    assert store.refill_reserve()
+    assert store.reserve.refill()
     assert (small_disk / "state" / "reserve").stat().st_size == RESERVE_BYTES
     seen, numbers = Dedup(), []
     for line in drain(store, "a", 1000):

@@ -92,7 +92,7 @@ class Committer:
             if self.failing is None:
                 log.error("%s: inference goes on, up to %d events wait", error, self._most)
             self.failing = str(error)
-            self._store.spend_reserve()
+            self._store.reserve.spend()
             return False
         if self.failing is not None:
             log.warning("the store takes events again, %d were lost", batch.lost)
@@ -108,4 +108,4 @@ class Committer:
     def refill_reserve(self) -> None:
         """Take the reserve's room again, when there is some."""
         if self.failing is None:
-            self._store.refill_reserve()
+            self._store.reserve.refill()

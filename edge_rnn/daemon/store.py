@@ -20,12 +20,11 @@ from pathlib import Path
 
 from ..errors import EdgeRnnError
 from .records import Batch, Place
+from .reserve import Reserve
 
 log = logging.getLogger("edge_rnn")
 
 FORMAT = 1
-RESERVE_BYTES = 1 << 20
-"""Kept in a file of its own: on a full disk even a DELETE needs room, and this is given up for it."""
 CUT = 0.9
 """A spool that is too large is cut to this part of its limit, so that not every event makes another cut."""
 _SCHEMA = """
@@ -66,7 +65,8 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot open the store in {self.folder}: {error}") from error
         self.installation = self._meta("installation")
-        self.refill_reserve()
+        self.reserve = Reserve(self.folder / "reserve")
+        self.reserve.refill()
 
     def close(self) -> None:
         """Close the file; the next open finds everything."""
@@ -227,29 +227,7 @@ class Store:
             for name in self._limits
         }
 
-    # the disk
-
-    def spend_reserve(self) -> bool:
-        """Give the reserve's room to the file system; False when it was spent before."""
-        path = self.folder / "reserve"
-        with contextlib.suppress(OSError):
-            if path.stat().st_size:
-                os.truncate(path, 0)
-                return True
-        return False
-
-    def refill_reserve(self) -> bool:
-        """Take the room again, with real blocks; False when there is not enough."""
-        path = self.folder / "reserve"
-        try:
-            if path.exists() and path.stat().st_size == RESERVE_BYTES:
-                return True
-            with path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-        except OSError:
-            self.spend_reserve()
-            return False
-        return True
+    # the file
 
     def _open_or_begin_anew(self, synchronous: str) -> sqlite3.Connection:
         """A file that is no store of ours any more is put aside: a device that cannot start helps nobody."""
