@@ -7,6 +7,7 @@
     ├── BundleError        the bundle: truncated, hostile, of another format                exit 1
     │   └── SnapshotError  a saved state that belongs to another model
     ├── SourceError        the peer: a source that is lost or sends nonsense                exit 3
+    ├── SinkError          the peer: a sink that takes no more lines                        exit 3
     │   └── LinkError      a board that speaks another protocol or refuses what it is asked
     └── ParityError        the machine: an engine that does not give the bundle's numbers   exit 4
 
@@ -57,6 +58,12 @@ class SourceError(EdgeRnnError):
 
 class LinkError(SourceError):
     """A board on the wire that does not speak our protocol, runs another model or refuses a request."""
+
+
+class SinkError(EdgeRnnError):
+    """A sink is gone, full or does not answer."""
+
+    exit_code = 3
 
 
 class ParityError(EdgeRnnError):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rnn.arrays import Array
-from edge_rnn.endpoints.sources import BlockSource
+from edge_rnn.endpoints.recordings import BlockSource
 from edge_rnn.errors import DataError, SourceError
 from edge_rnn.recording import Header
 

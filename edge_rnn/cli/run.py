@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from ..model import Model
 
 
+SOURCES = "A file (CSV, JSON lines, .npz, .ernrec), - (standard input), follow: tcp: unix: udp: mqtt:"
+
+
 def run(
     bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to run.")],
-    source: Annotated[str, typer.Option(help="A file (CSV, JSON lines, npz recordings) or - for standard input.")],
-    sink: Annotated[list[str] | None, typer.Option(help="A file to append to, or - for standard output.")] = None,
+    source: Annotated[list[str], typer.Option(help=f"{SOURCES}; several run at once.")],
+    sink: Annotated[list[str] | None, typer.Option(help="A file, - (standard output), tcp: unix: udp: mqtt:.")] = None,
     scores: Annotated[str, typer.Option(help="Also score lines: every sample (all) or every N-th (every=N).")] = "",
     speed: Annotated[str, typer.Option(help="max, or 1x, 4x ... of the model's rate.")] = "max",
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
@@ -36,28 +40,40 @@ def run(
     from ..endpoints.sinks import open_sink
     from ..endpoints.sources import open_source
     from ..model import load
+    from ..together import run_together
 
     every, pace = _scores(scores), _speed(speed)
     model = load(bundle, engine)
-    opened = open_source(source, tuple(c.name for c in model.manifest.channels), strict=strict)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as cleanly as by Ctrl-C
+    channels = tuple(c.name for c in model.manifest.channels)
+    opened = {url: open_source(url, channels, strict=strict) for url in dict.fromkeys(source)}
     sinks = [open_sink(url) for url in sink or ["-"]]
-    stream = model.stream(name=source)
-    recorder = _flight(flight, flight_seconds, model, source) if flight else None
+    recorder = _flight(flight, flight_seconds, model, source[0]) if flight and len(opened) == 1 else None
+    if flight and recorder is None:
+        raise UsageError("--flight watches one source: run the others in processes of their own")
     watch = None if recorder is None else recorder.push
+    options: dict[str, Any] = {"scores_every": every, "pace": pace, "watch": watch}
     try:
-        report = pipeline.run(opened, stream, sinks, scores_every=every, pace=pace, watch=watch)
+        if len(opened) == 1:
+            reports = {source[0]: pipeline.run(opened[source[0]], model.stream(name=source[0]), sinks, **options)}
+        else:
+            reports = run_together(opened, model, sinks, **options)
     finally:
         if recorder is not None:
             recorder.close()
         for one in sinks:
             one.close()
-    summary = {"model": model.manifest.title, "engine": model.engine.name, **report.to_json()}
-    summary["malformed_lines"] = opened.malformed
-    for line in opened.reports:
-        print(f"edge-rnn: skipped {line}", file=sys.stderr)
-    print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
-    if report.lost is not None:
-        raise report.lost
+    for url, report in reports.items():
+        summary = {"model": model.manifest.title, "engine": model.engine.name, **report.to_json()}
+        summary["malformed_lines"], summary["dropped"] = opened[url].malformed, getattr(opened[url], "dropped", 0)
+        if len(reports) > 1:
+            summary["source_url"] = url
+        for line in opened[url].reports:
+            print(f"edge-rnn: skipped {line}", file=sys.stderr)
+        print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
+    for report in reports.values():
+        if report.lost is not None:
+            raise report.lost
 
 
 def _flight(folder: str, seconds: float, model: Model, source: str) -> FlightRecorder:
