@@ -11,7 +11,6 @@ from . import pipeline
 from .endpoints.live import Live
 from .endpoints.sinks import Sink
 from .endpoints.sources import Source
-from .errors import EdgeRnnError
 from .model import Model
 from .pipeline import Report
 
@@ -41,31 +40,38 @@ def run_together(sources: dict[str, Source], model: Model, sinks: list[Sink], **
     queues = {name: s if isinstance(s, Live) else Live(s, drop=False) for name, s in sources.items()}
     lock = threading.Lock()
     reports: dict[str, Report] = {}
-    errors: list[EdgeRnnError] = []
+    errors: list[Exception] = []
+    ended = {name: threading.Event() for name in queues}  # not Thread.join: interrupted once, it no longer waits
 
     def work(name: str) -> None:
         mine = [_Tagged(sink, name, lock) for sink in sinks]
         try:
             reports[name] = pipeline.run(queues[name], model.stream(name=name), mine, **options)
-        except EdgeRnnError as error:
+        except Exception as error:  # raised below, in the thread that can tell
             errors.append(error)
             _close(queues)
+        finally:
+            ended[name].set()
 
-    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in queues]
-    for thread in threads:
-        thread.start()
+    for name in queues:
+        threading.Thread(target=work, args=(name,), name=f"edge-rnn {name}", daemon=True).start()
+    interrupted = False
     try:
-        for thread in threads:
-            thread.join()
+        _wait(ended)
     except KeyboardInterrupt:
+        interrupted = True
         _close(queues)
-        for thread in threads:
-            thread.join()
-        for report in reports.values():
-            report.interrupted = True
+        _wait(ended)
     if errors:
         raise errors[0]
+    for report in reports.values():
+        report.interrupted = interrupted
     return {name: reports[name] for name in sources}
+
+
+def _wait(ended: dict[str, threading.Event]) -> None:
+    for one in ended.values():
+        one.wait()
 
 
 def _close(queues: dict[str, Live]) -> None:

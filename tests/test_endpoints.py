@@ -289,6 +289,6 @@ def test_a_run_that_is_stopped_ends_cleanly_and_says_what_it_did(stop, tmp_path)
         assert process.stdout.readline()
     process.send_signal(stop)
     _, err = process.communicate(timeout=20)
-    summaries = [json.loads(line) for line in err.splitlines()]
     assert process.returncode == 0, err
+    summaries = [json.loads(line) for line in err.splitlines()]
     assert [s["samples"]["received"] for s in summaries] == [100, 100]
