@@ -145,11 +145,8 @@ def _check(message: str, seen: _Seen, metadata: dict[str, str]) -> None:
         if item is None or prod(seen.axes) * item != values.get("raw_data", 0):
             raise BundleError(f"the ONNX file has a tensor {seen.axes} that does not match its data")
     if message == "Entry":
-        key, value = (bytes(values.get(name, b"")) for name in ("key", "value"))
-        try:
-            metadata[key.decode()] = value.decode()
-        except UnicodeDecodeError as error:
-            raise BundleError("the ONNX file has metadata that is not UTF-8") from error
+        key, value = (bytes(values.get(name, b"")).decode() for name in ("key", "value"))
+        metadata[key] = value
 
 
 def _axis(value: int) -> int:
@@ -163,6 +160,10 @@ def _text(blob: bytes, start: int, end: int, name: str) -> bytes:
         raise BundleError(f"the ONNX file has a {name} of {end - start} bytes, at most {MAX_TEXT} are allowed")
     if name == "domain" and end > start:
         raise BundleError(f"the ONNX file uses the domain {blob[start:end][:40]!r}, expected the default one alone")
+    try:
+        blob[start:end].decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"the ONNX file has a {name} that is not UTF-8") from error
     return blob[start:end]
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from edge_rnn.export.from_state import import_bundle
 
 import edge_rnn
+from edge_rnn import export
 
 ROOT = Path(__file__).parent.parent
 BUNDLES = sorted((Path(__file__).parent / "bundles").glob("*.ernn"))
@@ -97,6 +99,7 @@ def test_every_key_of_a_manifest_stands_on_the_page():
 
 def test_the_example_of_your_own_model_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "export_bundle", partial(export.export_bundle, steps=200))
     (code,) = blocks("your-model.md", "python")
     exec(compile(code, "your-model.md", "exec"), {"__name__": "page"})
     model = edge_rnn.load("wave.ernn")

@@ -13,6 +13,7 @@ from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, open_graph
 from edge_rnn.engines.onnxruntime import OnnxruntimeEngine, open_bundle, open_onnx, require
 from edge_rnn.errors import BundleError, MissingExtra, UsageError
+from edge_rnn.onnx_scan import scan_onnx
 
 RNG = np.random.default_rng(2)
 
@@ -198,3 +199,41 @@ def test_torch_agrees_over_a_sequence():
     with torch.no_grad():
         expected = head(gru(torch.from_numpy(x)[None])[0])[0].numpy()
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_that_fails_when_it_runs_is_a_bundle_error():
+    bundle = bundle_of(float_graph("gru"))
+    model = onnx.load_from_string(bundle.onnx)
+    for tensor in model.graph.initializer:
+        if tensor.name == "std":  # five numbers for three channels: only a run finds that
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.ones(5, np.float32), "std"))
+    with pytest.raises(BundleError):
+        OnnxruntimeEngine(model.SerializeToString(), bundle.manifest)
+
+
+def test_refusing_a_file_prints_nothing(capfd):
+    bundle = bundle_of(float_graph("gru"))
+    model = onnx.load_from_string(bundle.onnx)
+    model.graph.node[0].input[1] = "nothing"
+    with pytest.raises(BundleError):
+        OnnxruntimeEngine(model.SerializeToString(), bundle.manifest)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_mutated_files_that_pass_the_scan_run_or_are_bundle_errors():
+    """The scan is not the last wall: what it lets through meets onnxruntime itself, which may find more."""
+    bundle, passed = bundle_of(float_graph("lstm")), 0
+    for _ in range(1500):
+        blob = bytearray(bundle.onnx)
+        blob[RNG.integers(len(blob))] ^= 1 << RNG.integers(8)
+        try:
+            scan_onnx(bytes(blob))
+        except BundleError:
+            continue
+        passed += 1
+        try:
+            step = OnnxruntimeEngine(bytes(blob), bundle.manifest).bind(State(bundle.graph.states))
+            step(np.ones(3, np.float32))
+        except BundleError:
+            pass
+    assert passed > 100

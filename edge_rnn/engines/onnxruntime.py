@@ -58,6 +58,8 @@ class OnnxruntimeEngine:
         self._after = [f"{state.name}_out" for state in manifest.states]
         self._session = _open_session(onnx)
         _check_signature(self._session, manifest)
+        x, y = (np.zeros((1, width), np.float32) for width in (self._inputs, self._outputs))
+        self.step(x, State(manifest.states), y)  # shapes inside the graph are checked by a run alone
 
     def step(self, x: F32, state: State, out: F32) -> None:
         """One step: x (N, I) -> out (N, C); the state (N, width) is updated in place."""
@@ -85,16 +87,22 @@ class OnnxruntimeEngine:
         row: F32 = y[0]
         run = self._session.run_with_iobinding
 
+        def go(binding: Any) -> None:
+            try:
+                run(binding)
+            except Exception as error:
+                raise _cannot_run(error) from error
+
         def step(sample: Any) -> F32:
             np.copyto(x, as_sample(sample, inputs))
             if state.arrays is here:
-                run(forth)
+                go(forth)
                 state.arrays = there
                 return row
             if state.arrays is not there:  # somebody else's step stood between: take its values over
                 for mine, theirs in zip(there, state.arrays, strict=True):
                     np.copyto(mine, theirs)
-            run(back)
+            go(back)
             state.arrays = here
             return row
 
@@ -102,7 +110,10 @@ class OnnxruntimeEngine:
 
     def _run(self, output: str, x: F32, state: State, out: Array) -> None:
         feeds = {"x": x, **dict(zip(self._before, state.arrays, strict=True))}
-        came, *after = self._session.run([output, *self._after], feeds)
+        try:
+            came, *after = self._session.run([output, *self._after], feeds)
+        except Exception as error:  # onnxruntime's errors have no common root
+            raise _cannot_run(error) from error
         np.copyto(out, came)
         for array, new in zip(state.arrays, after, strict=True):
             np.copyto(array, new)
@@ -126,9 +137,13 @@ def _open_session(onnx: bytes) -> Any:
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
-        return runtime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common root
         raise BundleError(f"onnxruntime {runtime.__version__} cannot open model.onnx: {error}") from error
+
+
+def _cannot_run(error: Exception) -> BundleError:
+    return BundleError(f"onnxruntime cannot run a step of model.onnx: {error}")
 
 
 def _check_signature(session: Any, manifest: Manifest) -> None:
