@@ -239,12 +239,17 @@ class Board:
     def _stream_ack(self, frame: Frame, seq: int, credits_: int, *, rewind: bool) -> None:
         """The host has everything before `seq`; with `rewind` it asks for `seq` and what follows again."""
         taken = (seq - self._oldest) & 255
-        if taken > self._held():
+        if taken <= self._held():
+            if rewind or taken > (self._sent - self._oldest) & 255:
+                self._sent = seq
+            self._oldest = seq
+        elif rewind:
+            # It goes on from the oldest at once: to wait for the host's word would be to lose that one too.
             self._nak(frame, self._oldest, Reason.GONE)
-            return
-        if rewind or taken > (self._sent - self._oldest) & 255:
-            self._sent = seq
-        self._oldest = self._host_next = seq
+            seq = self._sent = self._oldest
+        elif (seq - self._host_next) & 255 > (self._sent - self._host_next) & 255:
+            return  # an ACK that was overtaken by a GONE
+        self._host_next = seq
         self._host_credits = credits_
         self._pump()
 

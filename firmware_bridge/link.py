@@ -111,6 +111,8 @@ class Link:
         self._hellos = 0
         self._unanswered: set[int] = set()  # numbers of the HELLOs that an INFO may answer
         self._asked = False  # a NAK is out for the present gap of the stream
+        self._told = 0  # number of the last ACK or NAK, which a GONE gives back
+        self._told_since = 0  # the first of them that named the frame expected now
         self._rto_ns = FIRST_RTO_NS
         self._backoff = 0
         self._silent = 0
@@ -195,8 +197,7 @@ class Link:
         self._backoff += 1
         self._send_again(self._base, now_ns)
         if self.streaming:
-            self.send(Nak(self._expected, Reason.GAP))
-            self.send(Ack(self._expected, CREDITS))
+            self._ask_again()
         if self._silent >= SILENT_ASKS:
             self._hello(now_ns)
         self._arm(now_ns)
@@ -235,7 +236,7 @@ class Link:
             self._rewind(message.seq, now_ns)
             return []
         if isinstance(message, Nak) and message.reason == Reason.GONE:
-            self._gone(message.seq, now_ns)
+            self._gone(frame.seq, message.seq, now_ns)
             return []
         if isinstance(message, Nak) and not message.type & SEQUENCED:  # a datagram it does not know
             return []
@@ -275,17 +276,29 @@ class Link:
             self.clock = ClockSync(info.tick_hz)
             self._pending.clear()
             self._base = self._rewound = info.next_seq
-            self._expected = info.stream_seq
+            self._expect(info.stream_seq)
         self._asked = False
         self._send_again(self._base, now_ns)
         if self.streaming:
-            self.send(Nak(self._expected, Reason.GAP))
-            self._acknowledge()
+            self._ask_again()
         self._arm(now_ns)
         return [] if again else [Opened(info, self.session, fresh)]
 
     def _acknowledge(self) -> None:
-        self.send(Ack(self._expected, CREDITS))
+        self._tell(Ack(self._expected, CREDITS))
+
+    def _ask_again(self) -> None:
+        self._tell(Nak(self._expected, Reason.GAP))
+        self._acknowledge()
+
+    def _tell(self, message: Ack | Nak) -> None:
+        self._told = (self._told + 1) & 255
+        self._out.append(encode(Frame(message.TYPE, self._told, self.session, message.pack())))
+
+    def _expect(self, seq: int) -> None:
+        self._expected = seq
+        self._asked = False
+        self._told_since = (self._told + 1) & 255
 
     def _received(self, seq: int, message: Data | Result, now_ns: int) -> list[Event]:
         """A frame of the board's own stream."""
@@ -293,23 +306,24 @@ class Link:
         self._silent = self._backoff = 0
         self._arm(now_ns)
         if ahead == 0:
-            self._expected = (seq + 1) & 255
-            self._asked = False
+            self._expect((seq + 1) & 255)
             return [message]
         if ahead >= 128:
             self.counters.duplicates += 1
         elif not self._asked:
             self.counters.gaps += 1
             self._asked = True
-            self.send(Nak(self._expected, Reason.GAP))
+            self._tell(Nak(self._expected, Reason.GAP))
         return []
 
-    def _gone(self, oldest: int, now_ns: int) -> None:
-        """The board overwrote what we missed: go on with what it has; the hole shows in the samples' numbers."""
-        if self.streaming and 0 < (oldest - self._expected) & 255 < 128:
+    def _gone(self, told: int, oldest: int, now_ns: int) -> None:
+        """The board overwrote what we miss: go on with what it has; the hole shows in the samples' numbers.
+
+        Only where it answers what we said of the frame expected now: an older word would lead back.
+        """
+        if self.streaming and (told - self._told_since) & 255 < 128:
             self.counters.gone += 1
-            self._expected = oldest
-            self._asked = False
+            self._expect(oldest)
             self._acknowledge()
             self._arm(now_ns)
 

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, config, demo, export, record, run, train
+from . import bench, config, demo, devices, export, record, run, sim, train
 
 app = typer.Typer(
     name="edge-rnn",
@@ -31,6 +31,9 @@ app.command("record")(record.record)
 app.command("replay")(record.replay)
 app.command("bench")(bench.bench)
 app.add_typer(config.app, name="config")
+app.command("devices")(devices.devices)
+app.command("doctor")(devices.doctor)
+app.command("sim")(sim.sim)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ..model import Model
 
 
-SOURCES = "A file (CSV, JSON lines, .npz, .ernrec), - (standard input), follow: tcp: unix: udp: mqtt:"
+SOURCES = "A file (CSV, JSON lines, .npz, .ernrec), - (standard input), follow: tcp: unix: udp: mqtt: serial:"
 
 
 def run(
     bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to run.")],
     source: Annotated[list[str], typer.Option(help=f"{SOURCES}; several run at once.")],
-    sink: Annotated[list[str] | None, typer.Option(help="A file, - (standard output), tcp: unix: udp: mqtt:.")] = None,
+    sink: Annotated[
+        list[str] | None, typer.Option(help="A file, - (standard output), tcp: unix: udp: mqtt: serial:.")
+    ] = None,
     scores: Annotated[str, typer.Option(help="Also score lines: every sample (all) or every N-th (every=N).")] = "",
     speed: Annotated[str, typer.Option(help="max, or 1x, 4x ... of the model's rate.")] = "max",
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",

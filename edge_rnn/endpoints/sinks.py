@@ -39,8 +39,14 @@ def open_sink(url: str) -> Sink:
         from .mqtt import MqttSink
 
         return MqttSink(url)
+    if parts.scheme in ("serial", "socket"):
+        from .serial import SerialSink
+
+        return SerialSink(url)
     if parts.scheme not in ("", "file"):
-        raise UsageError(f"sink {url!r} is of kind {parts.scheme}:, expected a file, -, tcp: unix: udp: or mqtt:")
+        raise UsageError(
+            f"sink {url!r} is of kind {parts.scheme}:, expected a file, -, tcp: unix: udp: mqtt: or serial:"
+        )
     path = Path(unquote(parts.path) if parts.scheme == "file" else url)
     try:
         return TextSink(path.open("a", encoding="utf-8"))

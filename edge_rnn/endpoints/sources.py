@@ -6,9 +6,10 @@
     tcp://HOST:PORT              what a peer sends; unix:///PATH likewise
     udp://HOST:PORT              datagrams to a port of this machine
     mqtt://HOST[:PORT]/TOPIC     messages of a topic (extra `mqtt`)
+    serial:///dev/NAME           a board (extra `serial`); socket://HOST:PORT one behind a serial server: docs/boards.md
 
 A source is an iterable of chunks. It raises SourceError when it cannot be opened or breaks. A source that cannot wait
-(udp, mqtt) is `live`: see live.py.
+(udp, mqtt, serial) is `live`: see live.py.
 """
 
 from __future__ import annotations
@@ -145,6 +146,12 @@ def _mqtt(url: str, channels: tuple[str, ...], strict: bool) -> Source:
     return Live(LineSource(Messages(url), channels, strict))
 
 
+def _serial(url: str, channels: tuple[str, ...], strict: bool) -> Source:
+    from .serial import SerialSource
+
+    return Live(SerialSource(url, channels, strict=strict))
+
+
 KINDS: dict[str, Callable[[str, tuple[str, ...], bool], Source]] = {
     "follow": _follow,
     "tcp": _tcp,
@@ -152,5 +159,7 @@ KINDS: dict[str, Callable[[str, tuple[str, ...], bool], Source]] = {
     "udp": _udp,
     "mqtt": _mqtt,
     "mqtts": _mqtt,
+    "serial": _serial,
+    "socket": _serial,
 }
 """Scheme -> what opens it."""

@@ -229,12 +229,16 @@ static void pump(ernn_link *l) {
 /* The host has everything before `seq`; with `rewind` it asks for `seq` and what follows again. */
 static void stream_ack(ernn_link *l, uint8_t seq, uint8_t credits, int rewind) {
     const uint8_t taken = (uint8_t)(seq - l->oldest);
-    if (taken > (uint8_t)(l->next - l->oldest)) {
+    if (taken <= (uint8_t)(l->next - l->oldest)) {
+        if (rewind || taken > (uint8_t)(l->sent - l->oldest)) l->sent = seq;
+        l->oldest = seq;
+    } else if (rewind) {
+        /* It goes on from the oldest at once: to wait for the host's word would be to lose that one too. */
         nak(l, l->oldest, GONE);
-        return;
-    }
-    if (rewind || taken > (uint8_t)(l->sent - l->oldest)) l->sent = seq;
-    l->oldest = l->host_next = seq;
+        seq = l->sent = l->oldest;
+    } else if ((uint8_t)(seq - l->host_next) > (uint8_t)(l->sent - l->host_next))
+        return; /* an ACK that was overtaken by a GONE */
+    l->host_next = seq;
     l->host_credits = credits;
     pump(l);
 }

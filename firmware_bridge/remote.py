@@ -1,0 +1,169 @@
+"""A model on a board, stepped by the host's samples: rows in, logits out, through pulled cables and reboots.
+
+The host keeps the board's state of every so many steps and the samples since; a board that rebooted gets both back. It
+must never return a result that did not come from exactly one step for each sample, in order, from the zero state on.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rnn.errors import LinkError
+
+from .link import Answered, Link, Opened
+from .messages import Data, GetState, Info, Nak, Reason, Request, Reset, Result, Role, SetState, StateChunk, Stats
+from .port import Port
+
+I32 = npt.NDArray[np.int32]
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request and the sample it belongs to (-1: none)."""
+
+    message: Request
+    row: int = -1
+
+
+class Remote:
+    """Opens the session; raises LinkError when no INFERENCE board of this model answers within `patience_s`."""
+
+    def __init__(
+        self,
+        port: Port,
+        model_hash: int | None = None,
+        *,
+        checkpoint_steps: int = 256,
+        patience_s: float = PATIENCE_S,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.port, self.link = port, Link(model_hash)
+        self.reboots = 0
+        self.stats: Stats | None = None
+        self._every, self._patience_ns, self._clock_ns = checkpoint_steps, int(patience_s * 1e9), clock_ns
+        self._plan: deque[_Asked] = deque()
+        self._asked: dict[int, _Asked] = {}
+        self._rows: npt.NDArray[np.int16] = np.zeros((0, 0), np.int16)
+        self._logits: I32 | None = None
+        self._done = 0
+        self._checkpoint = (0, b"")
+        self._pieces = b""
+        self._opened = 0
+        self._live_ns = clock_ns()
+        while self.link.info is None:
+            self._turn()
+        if self.link.info.role != Role.INFERENCE:
+            raise LinkError(f"the board at {port.name} is {Role(self.link.info.role).name.lower()}, expected inference")
+
+    @property
+    def info(self) -> Info:
+        """What the board said of itself."""
+        if self.link.info is None:
+            raise LinkError("the board has not answered yet: wait for it")
+        return self.link.info
+
+    def run(self, rows: npt.NDArray[np.int16]) -> I32:
+        """All steps from the zero state: rows (T, I) int16 codes -> logits (T, C) int32 Q16."""
+        info = self.info
+        if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != info.inputs or info.result != 0:
+            raise LinkError(
+                f"rows {rows.dtype} {rows.shape} for a board of {info.inputs} inputs, expected int16 (T, I)"
+            )
+        self._rows = rows
+        self._logits = np.zeros((len(rows), info.outputs), np.int32)
+        self._done, self._checkpoint = 0, (0, b"")
+        self._asked.clear()
+        self._recover()
+        while self._done < len(rows) or self._asked or self._plan:
+            self._turn()
+        return self._logits
+
+    def state(self) -> bytes:
+        """The board's state after the last step."""
+        self._plan.extend(self._get_state())
+        while self._asked or self._plan:
+            self._turn()
+        return self._checkpoint[1]
+
+    def _recover(self) -> None:
+        """Plan the way from a board without our state to the samples not yet answered."""
+        step, state = self._checkpoint
+        self._plan = deque([_Asked(Reset(step))])
+        room = self.info.max_payload - SetState.FORM.size
+        for at in range(0, len(state), room):
+            head = (step, at, len(state), self.info.model_hash, zlib.crc32(state))
+            self._plan.append(_Asked(SetState(*head, state[at : at + room])))
+        self._plan.extend(self._steps(step))
+
+    def _steps(self, first: int) -> Iterator[_Asked]:
+        for row in range(first, len(self._rows)):
+            if row > first and row % self._every == 0:
+                yield from self._get_state()
+            yield _Asked(Data(row & 0xFFFFFFFF, row & 0xFFFFFFFF, 1, self._rows[row].astype("<i2").tobytes()), row)
+
+    def _get_state(self) -> Iterator[_Asked]:
+        room = self.info.max_payload - StateChunk.FORM.size
+        for at in range(0, self.info.state_bytes, room):
+            yield _Asked(GetState(at))
+
+    def _turn(self) -> None:
+        """Wait for the wire once, and do what it brings."""
+        now = self._clock_ns()
+        if self.port.up and self.port.opened != self._opened:
+            self._opened = self.port.opened
+            self.link.open(now)
+        while self._plan and self.link.room:
+            asked = self._plan.popleft()
+            self._asked[self.link.request(asked.message, now)] = asked
+        self.link.tick(now)
+        self.port.write(self.link.take())
+        due = self.link.deadline_ns
+        data = self.port.read(0.1 if due is None else min(max((due - now) / 1e9, 0.0), 0.1))
+        now = self._clock_ns()
+        for event in self.link.feed(data, now):
+            if isinstance(event, Opened):
+                self._live_ns = now
+                if event.fresh and self._logits is not None:
+                    self.reboots += 1
+                    self._asked.clear()
+                    self._recover()
+            elif isinstance(event, Answered):
+                self._live_ns = now
+                self._answered(self._asked.pop(event.ticket), event.message)
+            elif isinstance(event, Stats):
+                self.stats = event
+        if now - self._live_ns > self._patience_ns:
+            heard = self.link.decoder.crc_errors + self.link.decoder.framing_errors
+            hint = f", {heard} damaged frames came: is {self.port.baud} the baud rate?" if heard else ""
+            raise LinkError(f"no answer from {self.port.name} for {self._patience_ns / 1e9:g} s{hint}")
+
+    def _answered(self, asked: _Asked, answer: object) -> None:
+        if isinstance(answer, Nak):
+            known = answer.reason in Reason.__members__.values()
+            reason = Reason(answer.reason).name if known else str(answer.reason)
+            raise LinkError(f"the board refused {type(asked.message).__name__}: {reason}")
+        if isinstance(answer, StateChunk) and isinstance(asked.message, GetState):
+            self._pieces = answer.data if asked.message.offset == 0 else self._pieces + answer.data
+            if len(self._pieces) == answer.total:
+                self._checkpoint = (answer.step, self._pieces)
+        if asked.row >= 0:
+            self._take(asked.row, answer)
+
+    def _take(self, row: int, answer: object) -> None:
+        assert self._logits is not None
+        if not isinstance(answer, Result) or answer.logits is None or answer.step != row & 0xFFFFFFFF:
+            raise LinkError(f"the board answered sample {row} with {answer}: it made another step than was asked")
+        if row < self._done:
+            if answer.logits != tuple(self._logits[row].tolist()):
+                raise LinkError(f"step {row} made again after a reboot gave other logits: the board's memory is bad")
+            return
+        self._logits[row] = answer.logits
+        self._done = row + 1

@@ -1,0 +1,130 @@
+"""A model on a simulated board against the integer engine: bit for bit through a bad wire, pulled cables, reboots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from edge_rnn.export import export_bundle
+from edge_rnn.firmware_bridge.port import Port
+from edge_rnn.firmware_bridge.remote import Remote
+from edge_rnn.firmware_bridge.simulator import Mischief, Simulator
+
+from edge_rnn import load
+from edge_rnn.cli import sim
+from edge_rnn.cli.main import main
+from edge_rnn.endpoints.serial import SerialSource
+from edge_rnn.errors import LinkError, UsageError
+
+MODELS = Path(__file__).parent / "models"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    target = tmp_path_factory.mktemp("remote") / "watch.ernn"
+    return export_bundle(MODELS / "watch_gru32.pt", target, precision="int8", steps=300).path
+
+
+@pytest.fixture(scope="module")
+def model(bundle):
+    return load(bundle, "numpy")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    target = tmp_path_factory.mktemp("remote") / "watch_lstm.ernn"
+    return load(export_bundle(MODELS / "watch_lstm32.pt", target, precision="int8", steps=300).path, "numpy")
+
+
+def reference(model, rows):
+    board = sim.Stepping(model)
+    return np.array([board.step(tuple(row)) for row in rows.tolist()]), board.get_state()
+
+
+def simulated(model, path, **mischief):
+    make, _ = sim._board(model, "inference", model.bundle.golden["x"], 1.0)
+    simulator = Simulator(make, iter(()), 0.05, path, Mischief(**mischief))
+    thread = Thread(target=simulator.run, daemon=True)
+    thread.start()
+    while not path.exists():
+        pass
+    return simulator, thread
+
+
+def rows_of(model, count):
+    x = np.resize(model.bundle.golden["x"], (count, model.inputs))
+    return np.ascontiguousarray(model.quantize(x))
+
+
+MISCHIEF = {"drop": 0.017, "corrupt": 0.017, "duplicate": 0.017}
+
+
+@pytest.mark.parametrize("name", ["model", "wide"])
+def test_a_board_gives_the_engines_bits_through_loss_pulled_cables_and_reboots(name, request, tmp_path):
+    model = request.getfixturevalue(name)
+    rows = rows_of(model, 1500)
+    want, end = reference(model, rows)
+    path = tmp_path / "board"
+    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.4, away_s=0.05, reboot_s=0.3, seed=1)
+    digest = int.from_bytes(bytes.fromhex(model.manifest.model_digest)[:4], "little")
+    remote = Remote(Port(f"serial://{path}"), digest)
+    got = remote.run(rows)
+    state = remote.state()
+    simulator.stop = True
+    thread.join()
+    remote.port.close()
+    assert remote.reboots >= 1
+    assert simulator.counts["disconnects"] >= 1
+    assert np.array_equal(got, want)
+    assert state == end
+
+
+def test_another_models_board_is_refused(model, tmp_path):
+    path = tmp_path / "board"
+    simulator, thread = simulated(model, path)
+    with pytest.raises(LinkError, match="expected 00000001"):
+        Remote(Port(f"serial://{path}"), 1)
+    simulator.stop = True
+    thread.join()
+
+
+def test_units_of_the_simulator_are_read():
+    assert sim.number("1%", "%") == 0.01
+    assert sim.number("5ms", "ms") == sim.number("0.005s", "ms") == sim.number("5", "ms") == 0.005
+    assert sim.number("80ppm", "ppm") == 80
+    for bad in ("fast", "-1%", "5ms"):
+        with pytest.raises(UsageError, match="expected a number with a unit"):
+            sim.number(bad, "%")
+
+
+def test_a_simulated_sensor_is_seen_by_devices_doctor_and_run(bundle, model, tmp_path, capsys):
+    at = tmp_path / "board"
+    thread = Thread(
+        target=main, args=(["sim", str(bundle), "--at", str(at), "--seconds", "6", "--drop", "1%"],), daemon=True
+    )
+    thread.start()
+    while not at.exists():
+        pass
+    assert main(["devices", f"serial://{at}", "--json", "--seconds", "0.7"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (found["format"], found["channels"], found["role"]) == ("wire", model.inputs, "sensor")
+    assert found["rate_hz"] == model.manifest.rate_hz
+    assert main(["doctor", f"serial://{at}", "--json", "--seconds", "0.7"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"]
+    source = SerialSource(f"serial://{at}", tuple(c.name for c in model.manifest.channels))
+    samples = []
+    for chunk in source:
+        samples += chunk.samples.tolist()
+        source.reader.stop = len(samples) >= 60
+    thread.join()
+    x = model.bundle.golden["x"]
+    nearest = [np.abs(x - row).max(axis=1).min() for row in np.array(samples)]
+    assert max(nearest) <= np.abs(x).max() / 32767
+
+
+def test_doctor_says_what_is_wrong(tmp_path, capsys):
+    assert main(["doctor", f"serial://{tmp_path}/none"]) == 1
+    assert "is the board plugged in?" in capsys.readouterr().out
