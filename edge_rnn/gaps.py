@@ -11,31 +11,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .engine import F32
-from .errors import SnapshotError, UsageError
+from .errors import SnapshotError
 from .events import Fault, Gap
 from .faults import REASONS, U8, Watch
+from .keys import ANEW, DUPLICATE, LATE, Keys
 from .manifest import Channel, GapPolicy
 
-I64 = npt.NDArray[np.int64]
-KeyKind = Literal["", "seq", "t_ns"]
-
 OK, IMPUTED, DEGRADED = range(3)
-REORDER = 1024
-"""A sample that is further back than this is a source that started anew, not a late one."""
-LONGEST_GAP_NS = 86_400 * 10**9
-"""A jump forward of more than a day is another clock (an RTC that was set), not samples that were lost."""
-MAX_HOLES = 64
-MAX_KEY = 1 << 62
-_CLOCK = struct.Struct("<10qB?BqI")
-_HOLE = struct.Struct("<qq")
-_KINDS: tuple[KeyKind, ...] = ("", "seq", "t_ns")
-_DUPLICATE, _LATE, _ANEW = -1, -2, -3
+_CLOCK = struct.Struct("<10qIIII")
 
 
 @dataclass(slots=True)
@@ -88,6 +76,7 @@ class Timeline:
         self._names = tuple(channel.name for channel in channels)
         self._watch = Watch(channels)
         self._period_ns = 1e9 / rate_hz
+        self._keys = Keys(self._period_ns)
         self._next = 0  # the slot after the last one
         self.restart()
 
@@ -97,9 +86,7 @@ class Timeline:
         self._run_lost = 0  # those of them that were not imputed
         self._last: F32 | None = None  # the last good sample
         self._faulty: frozenset[int] = frozenset()  # channels whose fault has been told
-        self._kind: KeyKind = ""  # what the keys are; "" before the first
-        self._key = 0  # the last sample's sequence number, or its time
-        self._holes: list[tuple[int, int]] = []  # (first, last) keys that are missing and may still come, oldest first
+        self._keys.reset()
         self._watch.reset()
 
     def time_ns(self, index: int) -> int:
@@ -116,9 +103,9 @@ class Timeline:
 
         Raises UsageError for keys of another form; nothing has changed then.
         """
-        kind, keys, unit = self._keys(len(x), t_ns, seq)
+        keys = self._keys.read(len(x), t_ns, seq)
         self.counters.received += len(x)
-        missing = self._missing_before(kind, keys, unit)
+        missing = self._keys.missing_before(*keys)
         reasons = self._watch.check(x)
         if missing is None and self._run == 0 and reasons is None:
             return [self._take(x)] if len(x) else []
@@ -155,11 +142,11 @@ class Timeline:
 
     def _one(self, x: F32, reasons: U8 | None, mark: int, items: Plan) -> None:
         """A row that is not simply the next good sample; `reasons` is None when it is good."""
-        if mark in (_DUPLICATE, _LATE):
-            self.counters.duplicate += mark == _DUPLICATE
-            self.counters.late += mark == _LATE
+        if mark in (DUPLICATE, LATE):
+            self.counters.duplicate += mark == DUPLICATE
+            self.counters.late += mark == LATE
             return
-        if mark == _ANEW:
+        if mark == ANEW:
             self._recover(items)
             self._last = None
             now = self.time_ns(self._next)
@@ -213,85 +200,30 @@ class Timeline:
             items.append(Fault(self.time_ns(self._next), self._names[channel], REASONS[reasons[channel]]))
         self._faulty = faulty
 
-    def _keys(self, rows: int, t_ns: Any, seq: Any) -> tuple[KeyKind, I64, float]:
-        """The keys of the samples (rows,), what they are, and how far apart they should be; ("", none, 1) without."""
-        if seq is not None:
-            return "seq", _as_keys(seq, rows, 1.0, "seq"), 1.0
-        if t_ns is not None:
-            return "t_ns", _as_keys(t_ns, rows, self._period_ns, "t_ns"), self._period_ns
-        return "", np.empty(0, np.int64), 1.0
-
-    def _missing_before(self, kind: KeyKind, keys: I64, unit: float) -> I64 | None:
-        """How many slots are missing before each row, or one of the marks; None when every row is simply next."""
-        if not keys.size:
-            return None
-        if kind != self._kind:  # keys of two kinds cannot be compared: the first of a kind is simply next
-            self._kind, self._key, self._holes = kind, int(keys[0]) - round(unit), []
-        steps = np.diff(keys, prepend=self._key) / unit
-        if np.all((steps > 0) & (steps <= 1.5)):
-            self._key = int(keys[-1])
-            return None
-        return np.array([self._place(key, unit) for key in keys.tolist()], np.int64)
-
-    def _place(self, key: int, unit: float) -> int:
-        step = (key - self._key) / unit
-        if step < -REORDER or step * self._period_ns > LONGEST_GAP_NS:
-            self._key, self._holes = key, []
-            return _ANEW
-        if step <= 0:
-            return _LATE if self._fill(key) else _DUPLICATE
-        missing = round(step) - 1 if step > 1.5 else 0
-        if missing:
-            self._holes = [*self._holes, (self._key + 1, key - 1)][-MAX_HOLES:]
-        self._key = key
-        return missing
-
-    def _fill(self, key: int) -> bool:
-        """Whether a key that comes behind its turn was missing; it is missing no more."""
-        for place, (first, last) in enumerate(self._holes):
-            if first <= key <= last:
-                self._holes[place : place + 1] = [h for h in ((first, key - 1), (key + 1, last)) if h[0] <= h[1]]
-                return True
-        return False
-
     def snapshot(self) -> bytes:
-        """The clock, the sums, the last sample and what is known of holes and faults."""
+        """The clock, the sums, the last sample, the keys and what is known of faults."""
         c = self.counters
         sums = (c.received, c.used, c.duplicate, c.bad, c.late, c.imputed, c.lost)
-        holes = self._holes[-MAX_HOLES:]
+        keys, watch = self._keys.snapshot(), self._watch.snapshot()
         told = sum(1 << channel for channel in self._faulty).to_bytes(len(self._names), "little")
-        head = (self._next, self._run, self._run_lost, len(holes), self._last is not None, _KINDS.index(self._kind))
-        clock = _CLOCK.pack(*sums, *head, self._key, len(self._names))
         last = b"" if self._last is None else self._last.astype("<f4").tobytes()
-        return clock + b"".join(_HOLE.pack(*hole) for hole in holes) + told + last + self._watch.snapshot()
+        head = (self._next, self._run, self._run_lost, len(self._names), len(told), len(last), len(keys))
+        return _CLOCK.pack(*sums, *head) + told + last + keys + watch
 
     def restore(self, blob: bytes) -> None:
         """Take what `snapshot` gave; raises SnapshotError when it is not of these channels."""
         channels = len(self._names)
         try:
-            *sums, next_, run, run_lost, holes, has_last, kind, key, size = _CLOCK.unpack_from(blob)
-            ends = np.cumsum([_CLOCK.size, holes * _HOLE.size, channels, 4 * channels * has_last]).tolist()
-            gone = list(_HOLE.iter_unpack(blob[ends[0] : ends[1]]))
+            *sums, next_, run, run_lost, names, told, last, keys = _CLOCK.unpack_from(blob)
         except struct.error as error:
             raise SnapshotError("the snapshot's clock is truncated: take a new one") from error
-        if size != channels or len(blob) < ends[3] or kind >= len(_KINDS):
+        ends = np.cumsum([_CLOCK.size, told, last, keys]).tolist()
+        if names != channels or told != channels or last not in (0, 4 * channels) or ends[-1] > len(blob):
             raise SnapshotError(f"the snapshot's clock is not of a stream with {channels} channels")
         self._watch.restore(blob[ends[3] :])
+        self._keys.restore(blob[ends[2] : ends[3]])
         self.counters = Counters(*sums)
         self._next, self._run, self._run_lost = next_, run, run_lost
-        self._kind, self._key, self._holes = _KINDS[kind], key, gone
-        told = int.from_bytes(blob[ends[1] : ends[2]], "little")
-        self._faulty = frozenset(channel for channel in range(channels) if told >> channel & 1)
-        self._last = np.frombuffer(blob[ends[2] : ends[3]], "<f4").astype(np.float32) if has_last else None
-
-
-def _as_keys(value: Any, rows: int, unit: float, name: str) -> I64:
-    keys = np.asarray(value)
-    if keys.dtype.kind not in "iu" or keys.shape not in ((), (rows,)):
-        raise UsageError(f"{name} is {keys.dtype} {keys.shape}, expected one integer or {rows} of them")
-    if keys.size and not (int(keys.min()) > -MAX_KEY and int(keys.max()) < MAX_KEY):
-        raise UsageError(f"{name} goes beyond 2^62, expected integers that can be told apart: check its unit")
-    if keys.ndim:
-        return keys.astype(np.int64)
-    later: I64 = int(keys) + np.rint(np.arange(rows) * unit).astype(np.int64)
-    return later
+        mask = int.from_bytes(blob[ends[0] : ends[1]], "little")
+        self._faulty = frozenset(channel for channel in range(channels) if mask >> channel & 1)
+        self._last = np.frombuffer(blob[ends[1] : ends[2]], "<f4").astype(np.float32) if last else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .clock import RateEstimate
 from .endpoints.sinks import Sink
 from .errors import SourceError
 from .events import Event, Score, to_line, when_ns
@@ -27,6 +28,7 @@ class Report:
     samples: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
+    clock: RateEstimate | None = None
     seconds: float = 0.0
     source_seconds: float = 0.0
     stream_seconds: float = 0.0
@@ -41,6 +43,7 @@ class Report:
             "samples": self.samples,
             "events": self.events,
             "step_latency": self.latency.to_json(),
+            "source_clock": None if self.clock is None else self.clock.to_json(),
             "seconds": {name: round(value, 6) for name, value in timing.items()},
         }
 
@@ -72,6 +75,9 @@ def run(
     try:
         while (chunk := _next(chunks, report, clock_ns)) is not None:
             events = stream.reset() if chunk.restart and stream.counters.received else []
+            if chunk.t_ns is not None:
+                report.clock = report.clock or RateEstimate(stream.model.manifest.rate_hz)
+                report.clock.push(chunk.t_ns, chunk.seq)
             before = clock_ns()
             events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
             spent = clock_ns() - before

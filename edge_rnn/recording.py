@@ -22,7 +22,7 @@ import numpy as np
 
 from .engine import F32
 from .errors import DataError
-from .gaps import I64
+from .keys import I64
 
 FORMAT = 1
 MAGIC = b"ERNB"

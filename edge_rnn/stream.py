@@ -19,7 +19,8 @@ from .detect import Decision, Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
 from .events import Ended, Event, Gap, Quality, Score, Started
-from .gaps import I64, Counters, Plan, Restart, Segment, Timeline
+from .gaps import Counters, Plan, Restart, Segment, Timeline
+from .keys import I64
 from .manifest import DetectorParams, GapPolicy
 
 if TYPE_CHECKING:

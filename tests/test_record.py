@@ -113,3 +113,30 @@ def test_a_recording_that_does_not_know_its_rate_is_refused_for_training(tmp_pat
         assert main(["record", "--source", str(path.with_suffix(".txt")), "-o", str(path)]) == 0
     with pytest.raises(DataError, match="rate"):
         read_recordings(folder)
+
+
+def test_a_source_of_another_rate_is_warned_of_and_resampled(bundles, csv, tmp_path, capsys):
+    rows = np.loadtxt(csv, delimiter=",", skiprows=1)
+    twice = np.repeat(rows, 2, axis=0)
+    twice[:, 0] = np.arange(len(twice)) * 10_000
+    path = tmp_path / "fast.csv"
+    np.savetxt(path, twice, delimiter=",", header=f"t_us,{HEAD}", comments="", fmt=["%d"] + ["%.9g"] * 6)
+    run = ["run", str(bundles["gru"]), "--source", str(path), "--json"]
+    assert main(run) == 0
+    assert "use --resample" in capsys.readouterr().err
+    assert main([*run, "--resample"]) == 0
+    out, err = capsys.readouterr()
+    summary = json.loads(err)
+    assert summary["samples"]["received"] == pytest.approx(1280, abs=2)
+    assert summary["samples"]["imputed"] == summary["samples"]["lost"] == 0
+    assert summary["source_clock"]["rate_hz"] == pytest.approx(100)
+    assert lines(out)
+
+
+def test_resampling_without_any_rate_is_refused(bundles, tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    path.write_text("1,2,3,4,5,6\n" * 50)
+    run = ["run", str(bundles["gru"]), "--source", str(path), "--resample"]
+    assert main(run) == 2
+    assert "--source-rate" in capsys.readouterr().err
+    assert main([*run, "--source-rate", "100"]) == 0

@@ -12,6 +12,7 @@ import typer
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..endpoints.sources import Source
     from ..flight import FlightRecorder
     from ..model import Model
 
@@ -28,6 +29,8 @@ def run(
     scores: Annotated[str, typer.Option(help="Also score lines: every sample (all) or every N-th (every=N).")] = "",
     speed: Annotated[str, typer.Option(help="max, or 1x, 4x ... of the model's rate.")] = "max",
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
+    resample: Annotated[bool, typer.Option("--resample", help="Bring the source to the model's rate.")] = False,
+    source_rate: Annotated[float, typer.Option(help="With --resample: the source's rate, where it tells none.")] = 0.0,
     flight: Annotated[str, typer.Option(metavar="DIR", help="Keep the raw seconds around each event there.")] = "",
     flight_seconds: Annotated[float, typer.Option(help="How many before it and after it.")] = 10.0,
     strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
@@ -39,6 +42,7 @@ def run(
     fault and, with --scores, score. A summary with latency, drops and gaps goes to stderr at the end.
     """
     from .. import pipeline
+    from ..endpoints.resampled import Resampled
     from ..endpoints.sinks import open_sink
     from ..endpoints.sources import open_source
     from ..model import load
@@ -48,7 +52,10 @@ def run(
     model = load(bundle, engine)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as cleanly as by Ctrl-C
     channels = tuple(c.name for c in model.manifest.channels)
-    opened = {url: open_source(url, channels, strict=strict) for url in dict.fromkeys(source)}
+    opened: dict[str, Source] = {url: open_source(url, channels, strict=strict) for url in dict.fromkeys(source)}
+    if resample:
+        rate_hz = model.manifest.rate_hz
+        opened = {url: Resampled(one, rate_hz, source_rate) for url, one in opened.items()}
     sinks = [open_sink(url) for url in sink or ["-"]]
     recorder = _flight(flight, flight_seconds, model, source[0]) if flight and len(opened) == 1 else None
     if flight and recorder is None:
@@ -70,6 +77,12 @@ def run(
         summary["malformed_lines"], summary["dropped"] = opened[url].malformed, getattr(opened[url], "dropped", 0)
         if len(reports) > 1:
             summary["source_url"] = url
+        one_source = opened[url]
+        clock = one_source.clock if isinstance(one_source, Resampled) else report.clock
+        summary["source_clock"] = None if clock is None else clock.to_json()
+        warning = None if clock is None or resample else clock.warning()
+        if warning is not None:
+            print(f"edge-rnn: {url}: {warning}", file=sys.stderr)
         for line in opened[url].reports:
             print(f"edge-rnn: skipped {line}", file=sys.stderr)
         print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
