@@ -37,9 +37,9 @@ def compile_kernel(folder: Path, sources: list[str], program: Path, flags: list[
     base = [CC, "-I", str(KERNEL), "-I", str(ROOT / "tests" / "c"), *flags]
     if not simd:
         base.append("-DERNN_PORTABLE_ONLY")
-    jobs = [[*base, "-std=gnu11", *STRICT, "-O1", "-c", str(KERNEL / name)] for name in sources]
+    jobs = [[*base, "-std=gnu11", *STRICT, "-c", str(KERNEL / name)] for name in sources]
     for name, isa in variants().items() if simd else ():
-        fast = [*base, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-fwrapv", *isa, f"-DERNN_VARIANT={name}"]
+        fast = [*base, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fwrapv", *isa, f"-DERNN_VARIANT={name}"]
         jobs.append([*fast, "-c", str(KERNEL / "simd" / "variant.c")])
     objects = [str(folder / f"{number}.o") for number in range(len(jobs))]
     running = [subprocess.Popen([*job, "-o", o]) for job, o in zip(jobs, objects, strict=True)]

@@ -44,11 +44,15 @@ typedef struct {
     size_t weights;
     size_t constants;        /* int8: multipliers, biases */
     uint8_t k[2], requant[2]; /* ih, hh: left shift, right shift of the high half */
+    uint8_t in_place;         /* units fill whole vectors: h, c and s stay with the caller */
+    uint8_t direct[2];        /* h' may overwrite h: all of h is read before (one stream, a tile of streams) */
+    void (*run[2])(void);     /* the variant's function for one stream, for a tile of streams */
 } ernn_packed_layer;
 
 typedef struct {
     uint8_t precision, layers;
     uint16_t inputs, outputs;
+    uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
     uint32_t x, fresh;     /* bytes from the start of a stream's scratch */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */

@@ -3,27 +3,35 @@
  * PLANES (VNNI): h is two planes of bytes, low (unsigned) and high + 128; each meets the same int8 weights in one
  * vpdpbusd: sum w h = (sum w high' << 8) + sum w low - 32768 sum w. Otherwise weights are widened to int16 at load
  * and pairs of columns meet in a multiply-add of int16 pairs.
- * A block's weights are [k / KP][gate][vector][V rows][KP columns], first for the input, then for h. Its constants
+ * A block's weights are [k / KP][gate][vector][V rows][KP columns], first for the input, then for h (in two
+ * phases where vectors are wide, so that the first gates' activations run in the shadow of the others' products).
+ * LSTM's gates are kept in the order i, g, f, o. Its constants
  * are, for each gate and vector, the fields of `row_constants`.
  */
 #include "vec.h"
 
+/* Gates of the first phase: GRU's r, LSTM's i and g. */
+#define FIRST(kind) (V == 16 && (kind) == GRU ? 1 : V == 16 && (kind) == LSTM ? 2 : GATES(kind))
+/* The bundle's gate behind the packed one. */
+#define GATE(kind, packed) ((kind) == LSTM && ((packed) == 1 || (packed) == 2) ? 3 - (packed) : (packed))
+
 typedef struct {
-    vi correction_ih, m_ih, m_ih_odd; /* -32768 sum w (PLANES); the multiplier, and its odd lanes moved to even ones */
-    vi correction_hh, m_hh, m_hh_odd;
+    vi correction_ih, m_ih; /* -32768 sum w (PLANES); the multiplier */
+    vi correction_hh, m_hh;
     vi b;
 } row_constants;
 
+/* Where one layer reads and writes, and its numbers; a block's when it is passed to int8_block. */
 typedef struct {
     const weight_t *w;
-    const row_constants *constants; /* GATES * NB, then GRU: NB vectors of b_hn */
-    const uint8_t *x, *h;           /* activations; the high plane follows by the distances below */
-    size_t x_plane, h_plane, out_plane;
-    uint8_t *out, *state; /* of this block: h' (planes or int16), s or c or logits */
+    const row_constants *constants; /* GATES * N a block, then GRU: N vectors of b_hn */
+    const uint8_t *x;               /* activations; the high plane follows by the distances below */
+    uint8_t *h, *out, *state;       /* h, h' (planes or int16), s or c or logits */
+    size_t x_plane, h_plane;
     int x_groups, h_groups; /* groups of KP columns */
-    int k_ih, k_hh, shift_ih, shift_hh, shift;
+    int k_ih, k_hh, shift_ih, shift_hh, shift, padded;
     const uint8_t *table; /* of knots: see fill_table */
-} int8_block_args;
+} int8_place;
 
 /* tanh's knots i = 0..255 with their rises T[i+1] - T[i]: pairs of int32, or six tables of 256 bytes (VBMI). */
 #define TABLE_BYTES (PLANES ? 6 * 256 : 8 * 256)
@@ -119,8 +127,9 @@ INLINE vi sat16(vi v) { return maxi(mini(v, splati(32767)), splati(-32768)); }
 
 INLINE vi round_shift(vi v, int shift) { return shift_right(v + splati((int32_t)(1u << (shift - 1))), shift); }
 
-INLINE vi requant(vi acc, vi m, vi m_odd, int k, int shift) {
-    return round_shift(narrow32(mul_packed(shift_left(acc, k), m, m_odd)), shift);
+INLINE vi requant(vi acc, vi m, int k, int shift) {
+    if (__builtin_expect(k, 0)) acc = shift_left(acc, k);
+    return round_shift(narrow32(mul(acc, m)), shift);
 }
 
 INLINE vi mulr24(vi a, vi q) { return narrow(add_wide(mul(a, q), 1 << 23), 24); }
@@ -208,56 +217,82 @@ INLINE void lut(const uint8_t *table, vi *p, const int n, const int first_tanh, 
 
 enum { ONE = 1 << 23 }; /* sigma(p) = 2^23 + f(p, 12) */
 
-INLINE void int8_block(const int kind, const int N, const int relu, const int head, const int8_block_args *at) {
-    const int G = GATES(kind), GN = G * N;
-    const row_constants *row = at->constants;
-    vi ax[8], ah[8], h[2];
-    UNROLL for (int j = 0; j < GN; j++) ax[j] = PLANES ? row[j].correction_ih : (vi){0};
-    const weight_t *w = dot(ax, GN, at->w, at->x, at->x_plane, at->x_groups);
-    UNROLL for (int j = 0; j < GN; j++)
-        ax[j] = requant(ax[j], row[j].m_ih, row[j].m_ih_odd, at->k_ih, at->shift_ih) + row[j].b;
-    if (kind != DENSE) {
-        UNROLL for (int j = 0; j < GN; j++) ah[j] = PLANES ? row[j].correction_hh : (vi){0};
-        dot(ah, GN, w, at->h, at->h_plane, at->h_groups);
-        UNROLL for (int j = 0; j < GN; j++)
-            ah[j] = requant(ah[j], row[j].m_hh, row[j].m_hh_odd, at->k_hh, at->shift_hh);
+/* p[j] += rq(W_hh h) for the packed gates from..to; a GRU's n gets its hidden part in `apart`. */
+INLINE const weight_t *add_hidden(vi *p, vi *apart, const int kind, const int from, const int to, const int N,
+                                  const weight_t *w, const int8_place *at) {
+    const row_constants *row = at->constants + from * N;
+    const int GN = (to - from) * N;
+    vi ah[8];
+    UNROLL for (int j = 0; j < GN; j++) ah[j] = PLANES ? row[j].correction_hh : (vi){0};
+    w = dot(ah, GN, w, at->h, at->h_plane, at->h_groups);
+    UNROLL for (int j = 0; j < GN; j++) {
+        const vi hidden = requant(ah[j], row[j].m_hh, at->k_hh, at->shift_hh);
+        if (kind == GRU && from + j / N == 2)
+            apart[j % N] = hidden;
+        else
+            p[from * N + j] += hidden;
     }
+    return w;
+}
+
+INLINE void int8_block(const int kind, const int N, const int relu, const int head, const int8_place *at) {
+    const int G = GATES(kind), GN = G * N, F = FIRST(kind);
+    const row_constants *row = at->constants;
+    vi p[8], apart[2], h[2];
+    UNROLL for (int j = 0; j < GN; j++) p[j] = PLANES ? row[j].correction_ih : (vi){0};
+    const weight_t *w = dot(p, GN, at->w, at->x, at->x_plane, at->x_groups);
+    UNROLL for (int j = 0; j < GN; j++) p[j] = requant(p[j], row[j].m_ih, at->k_ih, at->shift_ih) + row[j].b;
+    if (kind != DENSE) w = add_hidden(p, apart, kind, 0, F, N, w, at);
     if (kind == DENSE && head) {
-        UNROLL for (int v = 0; v < N; v++) storei(at->state + 4 * v * V, ax[v]);
+        UNROLL for (int v = 0; v < N; v++) storei(at->state + 4 * v * V, p[v]);
         return;
     }
     if (kind == DENSE) {
         UNROLL for (int v = 0; v < N; v++) {
-            if (relu) ax[v] = maxi(ax[v], (vi){0});
-            h[v] = sat16(round_shift(ax[v], at->shift));
+            if (relu) p[v] = maxi(p[v], (vi){0});
+            h[v] = sat16(round_shift(p[v], at->shift));
         }
     }
     if (kind == RNN) {
-        UNROLL for (int v = 0; v < N; v++) ax[v] += ah[v];
-        if (!relu) lut(at->table, ax, N, 0, N);
+        if (!relu) lut(at->table, p, N, 0, N);
         UNROLL for (int v = 0; v < N; v++)
-            h[v] = relu ? sat16(round_shift(maxi(ax[v], (vi){0}), at->shift)) : sat16((ax[v] + 128) >> 8);
+            h[v] = relu ? sat16(round_shift(maxi(p[v], (vi){0}), at->shift)) : sat16((p[v] + 128) >> 8);
     }
     if (kind == GRU) {
         const vi *bn = (const vi *)(row + GN);
-        vi n[2];
-        UNROLL for (int j = 0; j < 2 * N; j++) ax[j] += ah[j];
-        lut(at->table, ax, 2 * N, 0, 0); /* r, then z */
-        UNROLL for (int v = 0; v < N; v++) n[v] = ax[2 * N + v] + mulr24(ah[2 * N + v] + bn[v], ax[v] + ONE);
-        lut(at->table, n, N, 0, N);
+        vi zn[4];
+        if (F < G) {
+            lut(at->table, p, N, 0, 0); /* r, in the shadow of z's and n's products */
+            add_hidden(p, apart, kind, F, G, N, w, at);
+        } else {
+            lut(at->table, p, 2 * N, 0, 0);
+        }
         UNROLL for (int v = 0; v < N; v++) {
-            vi n28 = n[v] << 5, s = loadi(at->state + 4 * v * V);
-            s = n28 + mulr24(s - n28, ax[N + v] + ONE);
+            zn[v] = p[N + v];
+            zn[N + v] = p[2 * N + v] + mulr24(apart[v] + bn[v], p[v] + ONE);
+        }
+        if (F < G)
+            lut(at->table, zn, 2 * N, N, 2 * N);
+        else
+            lut(at->table, zn + N, N, 0, N);
+        UNROLL for (int v = 0; v < N; v++) {
+            vi n28 = zn[N + v] << 5, s = loadi(at->state + 4 * v * V);
+            s = n28 + mulr24(s - n28, zn[v] + ONE);
             storei(at->state + 4 * v * V, s);
             h[v] = sat16((s + 4096) >> 13);
         }
     }
-    if (kind == LSTM) {
+    if (kind == LSTM) { /* i, g, f, o */
         vi t[2];
-        UNROLL for (int j = 0; j < GN; j++) ax[j] += ah[j];
-        lut(at->table, ax, GN, 2 * N, 3 * N);
+        if (F < G) {
+            lut(at->table, p, 2 * N, N, 2 * N);
+            add_hidden(p, apart, kind, F, G, N, w, at);
+            lut(at->table, p + 2 * N, 2 * N, 0, 0);
+        } else {
+            lut(at->table, p, GN, N, 2 * N);
+        }
         UNROLL for (int v = 0; v < N; v++) {
-            wide old = mul(loadi(at->state + 4 * v * V), ax[N + v] + ONE), fresh = mul(ax[v] + ONE, ax[2 * N + v]);
+            wide old = mul(loadi(at->state + 4 * v * V), p[2 * N + v] + ONE), fresh = mul(p[v] + ONE, p[N + v]);
             wide sum = {(old.a << 3) + fresh.a, (old.b << 3) + fresh.b};
             sum = add_wide(sum, 1 << 26);
             vi high = narrow32(sum), c = narrow(sum, 27), sign = high >> 31;
@@ -267,76 +302,57 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
         }
         lut(at->table, t, N, 0, N);
         UNROLL for (int v = 0; v < N; v++)
-            h[v] = mini(narrow32(add_wide(mul(ax[3 * N + v] + ONE, t[v]), (int64_t)1 << 31)), splati(32767));
+            h[v] = mini(narrow32(add_wide(mul(p[3 * N + v] + ONE, t[v]), (int64_t)1 << 31)), splati(32767));
     }
-    store_h(at->out, at->out_plane, h, N);
-}
-
-#define INT8_BLOCK(name, kind, N, relu, head) \
-    static __attribute__((noinline)) void name(const int8_block_args *at) { int8_block(kind, N, relu, head, at); }
-#define INT8_BLOCKS(name, kind, relu, head)  \
-    INT8_BLOCK(name##_2, kind, 2, relu, head) \
-    INT8_BLOCK(name##_1, kind, 1, relu, head) \
-    static const int8_fn name[2] = {name##_2, name##_1};
-
-typedef void (*int8_fn)(const int8_block_args *at);
-INT8_BLOCKS(head_int8, DENSE, 0, 1)
-INT8_BLOCKS(dense_int8, DENSE, 0, 0)
-INT8_BLOCKS(dense_relu_int8, DENSE, 1, 0)
-INT8_BLOCKS(rnn_int8, RNN, 0, 0)
-INT8_BLOCKS(rnn_relu_int8, RNN, 1, 0)
-INT8_BLOCKS(gru_int8, GRU, 0, 0)
-INT8_BLOCKS(lstm_int8, LSTM, 0, 0)
-
-static const int8_fn *int8_blocks_of(const ernn_packed_layer *layer, int head) {
-    switch (layer->kind) {
-        case ERNN_GRU: return gru_int8;
-        case ERNN_LSTM: return lstm_int8;
-        case ERNN_RNN: return layer->activation == ERNN_RELU ? rnn_relu_int8 : rnn_int8;
-        default: return head ? head_int8 : layer->activation == ERNN_RELU ? dense_relu_int8 : dense_int8;
-    }
+    store_h(at->out, at->h_plane, h, N);
 }
 
 /* Bytes of `padded` activations, and from the low to the high plane. */
 #define ACTIVATION_BYTES(padded) (2 * (size_t)(padded))
 #define PLANE(padded) (PLANES ? (size_t)(padded) : 0)
+#define CONSTANT_BYTES(kind, N) ((size_t)(GATES(kind) * (N)) * sizeof(row_constants) + ((kind) == GRU ? (N) : 0) * sizeof(vi))
 
-static void int8_layer(const ernn_packed *model, int l, uint8_t *stream, size_t x, int x_padded) {
-    const ernn_packed_layer *layer = &model->layer[l];
-    const int padded = (int)layer->padded, G = GATES(layer->kind), head = l == model->layers - 1;
-    const int8_fn *run = int8_blocks_of(layer, head);
-    const int direct = layer->kind == ERNN_DENSE || padded <= 2 * V;
-    uint8_t *h = stream + layer->h, *out = direct ? h : stream + model->fresh;
-    const uint8_t *constants = (const uint8_t *)model + layer->constants;
-    int8_block_args at = {
-        .w = (const weight_t *)((const uint8_t *)model + layer->weights),
-        .x = stream + x, .x_plane = PLANE(x_padded), .h = h, .h_plane = PLANE(padded), .out_plane = PLANE(padded),
-        .x_groups = (layer->inputs + KP - 1) / KP,
-        .h_groups = layer->kind == ERNN_DENSE ? 0 : (layer->units + KP - 1) / KP,
-        .k_ih = layer->k[0], .k_hh = layer->k[1], .shift_ih = layer->requant[0], .shift_hh = layer->requant[1],
-        .shift = layer->shift, .table = (const uint8_t *)model + model->table,
-    };
-    for (int unit = 0; unit < padded;) {
-        const int N = padded - unit >= 2 * V ? 2 : 1;
-        at.constants = (const row_constants *)constants;
-        at.out = out + (size_t)unit * (PLANES ? 1 : 2);
-        at.state = stream + (head ? layer->h : layer->c) + 4 * (size_t)unit;
-        run[N == 2 ? 0 : 1](&at);
-        at.w += (size_t)(at.x_groups + at.h_groups) * (size_t)(G * N) * V * KP;
-        constants += (size_t)(G * N) * sizeof(row_constants) + (layer->kind == ERNN_GRU ? (size_t)N * sizeof(vi) : 0);
-        unit += N * V;
+/* All blocks of a layer; h' goes over h only after all of h was read. */
+INLINE void int8_layer(const int kind, const int relu, const int head, const int8_place *layer) {
+    int8_place at = *layer;
+    const size_t weights = (size_t)(at.x_groups + at.h_groups) * (size_t)GATES(kind) * V * KP;
+    int left = at.padded;
+    for (; left >= 2 * V; left -= 2 * V) {
+        int8_block(kind, 2, relu, head, &at);
+        at.w += 2 * weights;
+        at.constants = (const row_constants *)((const uint8_t *)at.constants + CONSTANT_BYTES(kind, 2));
+        at.out += 2 * V * (PLANES ? 1 : 2), at.state += 8 * V;
     }
-    if (!direct) memcpy(h, out, ACTIVATION_BYTES(padded));
+    if (left) int8_block(kind, 1, relu, head, &at);
+    if (kind != DENSE && layer->out != layer->h) {
+        const size_t bytes = ACTIVATION_BYTES(at.padded);
+        for (size_t j = 0; j < bytes; j += 2 * V) memcpy(layer->h + j, layer->out + j, 2 * V);
+    }
 }
 
-static void int8_layers(const ernn_packed *model, uint8_t *stream) {
-    size_t x = model->x;
-    int padded = (model->inputs + V - 1) / V * V;
-    for (int l = 0; l < model->layers; l++) {
-        int8_layer(model, l, stream, x, padded);
-        x = model->layer[l].h;
-        padded = (int)model->layer[l].padded;
+typedef void (*int8_fn)(const int8_place *layer);
+#define INT8_LAYER(name, kind, relu, head) \
+    static void name(const int8_place *layer) { int8_layer(kind, relu, head, layer); }
+INT8_LAYER(head_int8, DENSE, 0, 1)
+INT8_LAYER(dense_int8, DENSE, 0, 0)
+INT8_LAYER(dense_relu_int8, DENSE, 1, 0)
+INT8_LAYER(rnn_int8, RNN, 0, 0)
+INT8_LAYER(rnn_relu_int8, RNN, 1, 0)
+INT8_LAYER(gru_int8, GRU, 0, 0)
+INT8_LAYER(lstm_int8, LSTM, 0, 0)
+
+static int8_fn int8_layer_of(int kind, int relu, int head) {
+    switch (kind) {
+        case ERNN_GRU: return gru_int8;
+        case ERNN_LSTM: return lstm_int8;
+        case ERNN_RNN: return relu ? rnn_relu_int8 : rnn_int8;
+        default: return head ? head_int8 : relu ? dense_relu_int8 : dense_int8;
     }
+}
+
+INLINE void int8_layers(const ernn_packed *model, const int8_place *at) {
+    const ernn_packed_layer *layer = model->layer, *end = layer + model->layers;
+    for (; layer < end; layer++, at++) ((int8_fn)layer->run[0])(at);
 }
 
 /* x_q = sat16(rint(x / sx)): a true division, rounded half to even. */
@@ -381,7 +397,10 @@ INLINE void h_out(int16_t *to, const uint8_t *from, int units, int padded) {
         const __m128i low = _mm_loadu_si128((const __m128i *)(from + j));
         const __m128i high = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(from + padded + j)), _mm_set1_epi8(-128));
         const __m512i h = _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepi8_epi32(high), 8), _mm512_cvtepu8_epi32(low));
-        _mm512_mask_cvtepi32_storeu_epi16(to + j, (__mmask16)(units - j >= 16 ? 0xffff : (1u << (units - j)) - 1), h);
+        if (units - j >= V)
+            _mm256_storeu_si256((__m256i *)(to + j), _mm512_cvtepi32_epi16(h));
+        else
+            _mm512_mask_cvtepi32_storeu_epi16(to + j, first(units - j), h);
     }
 #else
     (void)padded;
@@ -391,27 +410,34 @@ INLINE void h_out(int16_t *to, const uint8_t *from, int units, int padded) {
 #endif
 }
 
-static void int8_carry(const ernn_packed *model, uint8_t *stream, uint8_t *const *states, size_t s, const int out) {
-    for (int l = 0; l < model->layers; l++) {
+/* Where every layer reads and writes; h comes into the scratch, c or s too unless whole vectors fit the caller's. */
+INLINE void int8_enter(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int8_place *at) {
+    const uint8_t *x = scratch + model->x, *base = (const uint8_t *)model;
+    size_t x_plane = PLANE((model->inputs + V - 1) / V * V);
+    for (int l = 0; l < model->layers; l++, at++) {
         const ernn_packed_layer *layer = &model->layer[l];
         const int units = layer->units, padded = (int)layer->padded;
-        const size_t at = s * layer->units;
-        uint8_t *h = stream + layer->h, *c = stream + layer->c;
-        if (layer->kind == ERNN_DENSE) continue;
-        if (layer->kind != ERNN_GRU) {
-            int16_t *theirs = (int16_t *)*states++ + at;
-            if (out)
-                h_out(theirs, h, units, padded);
-            else
-                h_in(h, theirs, units, padded);
-        }
-        if (layer->kind == ERNN_RNN) continue;
-        uint8_t *theirs = *states++ + 4 * at;
-        if (out) {
-            copy_out(theirs, c, units);
+        uint8_t *h = scratch + layer->h, *c = scratch + layer->c;
+        *at = (int8_place){
+            .w = (const weight_t *)(base + layer->weights), .constants = (const row_constants *)(base + layer->constants),
+            .x = x, .h = h, .out = layer->direct[0] ? h : scratch + model->fresh, .state = c,
+            .x_plane = x_plane, .h_plane = PLANE(padded),
+            .x_groups = (layer->inputs + KP - 1) / KP, .h_groups = (units + KP - 1) / KP,
+            .k_ih = layer->k[0], .k_hh = layer->k[1], .shift_ih = layer->requant[0], .shift_hh = layer->requant[1],
+            .shift = layer->shift, .padded = padded, .table = base + model->table,
+        };
+        x = h, x_plane = PLANE(padded);
+        if (layer->kind == ERNN_DENSE) {
+            at->h_groups = 0, at->state = h;
             continue;
         }
-        copy_in(c, theirs, units);
+        if (layer->kind != ERNN_GRU) h_in(h, (const int16_t *)*states++ + s * layer->units, units, padded);
+        if (layer->kind == ERNN_RNN) continue;
+        uint8_t *theirs = *states++ + 4 * s * layer->units;
+        if (layer->in_place)
+            at->state = c = theirs;
+        else
+            copy_in(c, theirs, units);
         for (int j = 0; layer->kind == ERNN_GRU && j < padded; j += V) {
             const vi from_s = sat16((loadi(c + 4 * j) + 4096) >> 13);
             store_h(h + (PLANES ? 1 : 2) * j, PLANE(padded), &from_s, 1);
@@ -419,25 +445,41 @@ static void int8_carry(const ernn_packed *model, uint8_t *stream, uint8_t *const
     }
 }
 
+INLINE void int8_leave(const ernn_packed *model, uint8_t *const *states, size_t s, const int8_place *at) {
+    for (int l = 0; l < model->layers; l++, at++) {
+        const ernn_packed_layer *layer = &model->layer[l];
+        const int units = layer->units;
+        if (layer->kind == ERNN_DENSE) continue;
+        if (layer->kind != ERNN_GRU) h_out((int16_t *)*states++ + s * layer->units, at->h, units, (int)layer->padded);
+        if (layer->kind == ERNN_RNN) continue;
+        if (!layer->in_place) copy_out(*states + 4 * s * layer->units, at->state, units);
+        states++;
+    }
+}
+
 static ernn_status int8_run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                             const float *x, float *y) {
-    int8_carry(model, scratch, states, s, 0);
+    int8_place at[ERNN_MAX_LAYERS];
+    if (steps > 1 && ernn_check_finite(x, steps * model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    if (steps == 1 && take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
+    int8_enter(model, scratch, states, s, at);
     for (size_t t = 0; t < steps; t++, x += model->inputs, y += model->outputs) {
-        if (take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
-        int8_layers(model, scratch);
+        if (steps > 1) take_int8(model, scratch, x);
+        int8_layers(model, at);
         give_int8(model, scratch, y);
     }
-    int8_carry(model, scratch, states, s, 1);
+    int8_leave(model, states, s, at);
     return ERNN_OK;
 }
 
 static void int8_run_int(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                          const int16_t *xq, int32_t *y) {
-    int8_carry(model, scratch, states, s, 0);
+    int8_place at[ERNN_MAX_LAYERS];
+    int8_enter(model, scratch, states, s, at);
     for (size_t t = 0; t < steps; t++, xq += model->inputs, y += model->outputs) {
         take_int16(model, scratch, xq);
-        int8_layers(model, scratch);
+        int8_layers(model, at);
         memcpy(y, scratch + model->layer[model->layers - 1].h, 4 * (size_t)model->outputs);
     }
-    int8_carry(model, scratch, states, s, 1);
+    int8_leave(model, states, s, at);
 }

@@ -33,6 +33,12 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         to->kind = from->kind, to->activation = from->activation, to->shift = from->exponent;
         to->inputs = from->inputs, to->units = from->units;
         to->padded = (uint32_t)((from->units + V - 1) / V * V);
+        to->in_place = to->padded == to->units;
+        to->direct[0] = dense || to->padded <= 2 * V, to->direct[1] = dense || to->padded <= V;
+        if (!dense && !to->in_place) m->copied = 1;
+        const int relu = from->activation == ERNN_RELU;
+        if (exact) to->run[0] = (void (*)(void))int8_layer_of(from->kind, relu, head);
+        for (int tile = 0; tile < 2 && !exact; tile++) to->run[tile] = (void (*)(void))float_layer_of(from->kind, relu)[tile];
         const size_t padded = to->padded, columns = dense ? 0 : from->units;
         if (padded > widest) widest = padded;
         to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
@@ -53,7 +59,7 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     m->bytes = model;
 }
 
-/* Lane v of gate `gate` at unit `unit`: the row of the bundle's matrices, or -1 for padding. */
+/* The row of the bundle's matrices for a gate of a unit, or -1 for padding. */
 static long row_of(const ernn_host_layer *from, int gate, int unit) {
     return unit < from->units ? (long)gate * from->units + unit : -1;
 }
@@ -94,13 +100,14 @@ static void pack_float_layer(const ernn_host_layer *from, float *w, const float 
     }
 }
 
-static weight_t *put_groups(weight_t *w, const ernn_host_layer *from, const int8_t *matrix, int columns, int unit, int N) {
+static weight_t *put_groups(weight_t *w, const ernn_host_layer *from, int first, int last, const int8_t *matrix,
+                            int columns, int unit, int N) {
     for (int k = 0; k < columns; k += KP)
-        for (int gate = 0; gate < GATES(from->kind); gate++)
+        for (int gate = first; gate < last; gate++)
             for (int v = 0; v < N; v++, w += V * KP)
                 for (int lane = 0; lane < V; lane++)
                     for (int part = 0; part < KP; part++) {
-                        const long row = row_of(from, gate, unit + v * V + lane);
+                        const long row = row_of(from, GATE(from->kind, gate), unit + v * V + lane);
                         const int8_t value = row < 0 || k + part >= columns ? 0 : matrix[row * columns + k + part];
 #if defined(__aarch64__)
                         w[part * V + lane] = value;
@@ -111,30 +118,32 @@ static weight_t *put_groups(weight_t *w, const ernn_host_layer *from, const int8
     return w;
 }
 
-static void put_multiplier(vi *correction, vi *m, vi *odd, int lane, long row, const int8_t *matrix, int columns,
+static void put_multiplier(vi *correction, vi *m, int lane, long row, const int8_t *matrix, int columns,
                            const int32_t *multiplier) {
     int32_t sum = 0;
     for (int k = 0; k < columns && row >= 0; k++) sum += matrix[row * columns + k];
     (*correction)[lane] = -32768 * sum;
     (*m)[lane] = row < 0 ? 0 : multiplier[row];
-    (*odd)[lane & ~1] = lane & 1 ? (*m)[lane] : 0;
 }
 
 static void pack_int8_layer(const ernn_host_layer *from, weight_t *w, uint8_t *constants) {
     const int padded = (from->units + V - 1) / V * V, G = GATES(from->kind);
     for (int unit = 0; unit < padded;) {
         const int N = padded - unit >= 2 * V ? 2 : 1;
-        w = put_groups(w, from, from->ih_w, from->inputs, unit, N);
-        if (from->kind != ERNN_DENSE) w = put_groups(w, from, from->hh_w, from->units, unit, N);
+        w = put_groups(w, from, 0, G, from->ih_w, from->inputs, unit, N);
+        if (from->kind != ERNN_DENSE) {
+            w = put_groups(w, from, 0, FIRST(from->kind), from->hh_w, from->units, unit, N);
+            w = put_groups(w, from, FIRST(from->kind), G, from->hh_w, from->units, unit, N);
+        }
         for (int gate = 0; gate < G; gate++)
             for (int v = 0; v < N; v++, constants += sizeof(row_constants)) {
                 row_constants row;
                 memset(&row, 0, sizeof row);
                 for (int lane = 0; lane < V; lane++) {
-                    const long at = row_of(from, gate, unit + v * V + lane);
-                    put_multiplier(&row.correction_ih, &row.m_ih, &row.m_ih_odd, lane, at, from->ih_w, from->inputs, from->ih_m);
+                    const long at = row_of(from, GATE(from->kind, gate), unit + v * V + lane);
+                    put_multiplier(&row.correction_ih, &row.m_ih, lane, at, from->ih_w, from->inputs, from->ih_m);
                     if (from->kind != ERNN_DENSE)
-                        put_multiplier(&row.correction_hh, &row.m_hh, &row.m_hh_odd, lane, at, from->hh_w, from->units, from->hh_m);
+                        put_multiplier(&row.correction_hh, &row.m_hh, lane, at, from->hh_w, from->units, from->hh_m);
                     row.b[lane] = at < 0 ? 0 : from->b[at];
                 }
                 memcpy(constants, &row, sizeof row);

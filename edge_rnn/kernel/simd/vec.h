@@ -60,21 +60,18 @@ INLINE vi maxi(vi a, vi b) { return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b)
 INLINE vi absi(vi a) { return (vi)_mm512_abs_epi32((__m512i)a); }
 INLINE vi roundi(vf a) { return (vi)_mm512_cvtps_epi32((__m512)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
-INLINE vf headf(const float *p, int n) {
-    return (vf)_mm512_maskz_loadu_ps((__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), p);
-}
+INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
+INLINE vf headf(const float *p, int n) { return n >= V ? loadf(p) : (vf)_mm512_maskz_loadu_ps(first(n), p); }
 INLINE void put(float *p, vf v, int n) {
-    _mm512_mask_storeu_ps(p, (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), (__m512)v);
+    if (n >= V)
+        storef(p, v); /* a masked store would not forward to the next step's load */
+    else
+        _mm512_mask_storeu_ps(p, first(n), (__m512)v);
 }
 INLINE int any_nonfinite(vf v) { return _mm512_fpclass_ps_mask((__m512)v, 0x99) != 0; }
 INLINE wide mul(vi a, vi b) {
     __m512i x = (__m512i)a, y = (__m512i)b;
     return (wide){(vl)_mm512_mul_epi32(x, y), (vl)_mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32))};
-}
-/* The multiplier of the odd lanes was moved to even places at load. */
-INLINE wide mul_packed(vi a, vi b, vi b_odd) {
-    __m512i x = (__m512i)a;
-    return (wide){(vl)_mm512_mul_epi32(x, (__m512i)b), (vl)_mm512_mul_epi32(_mm512_srli_epi64(x, 32), (__m512i)b_odd)};
 }
 INLINE vi narrow32(wide w) {
     return (vi)_mm512_mask_shuffle_epi32((__m512i)w.b, 0x5555, (__m512i)w.a, 0xF5);
@@ -112,10 +109,6 @@ INLINE int any_nonfinite(vf v) {
 INLINE wide mul(vi a, vi b) {
     __m256i x = (__m256i)a, y = (__m256i)b;
     return (wide){(vl)_mm256_mul_epi32(x, y), (vl)_mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32))};
-}
-INLINE wide mul_packed(vi a, vi b, vi b_odd) {
-    __m256i x = (__m256i)a;
-    return (wide){(vl)_mm256_mul_epi32(x, (__m256i)b), (vl)_mm256_mul_epi32(_mm256_srli_epi64(x, 32), (__m256i)b_odd)};
 }
 INLINE vi narrow(wide w, const int shift) {
     __m256i even = _mm256_srli_epi64((__m256i)w.a, shift), odd = _mm256_slli_epi64((__m256i)w.b, 32 - shift);
@@ -192,10 +185,6 @@ INLINE vi narrow(wide w, const int shift) {
 
 #endif
 INLINE vi narrow32(wide w) { return narrow(w, 32); }
-INLINE wide mul_packed(vi a, vi b, vi b_odd) {
-    (void)b_odd;
-    return mul(a, b);
-}
 #endif
 
 /* V int16 as int32; behind the first n there are zeros. */
