@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-all slow lint accuracy clean
+.PHONY: demo test test-all slow lint accuracy clean arm64 bench
 
 demo: $(NATIVE)                ## the main job on real recordings, end to end; leaves demo/report.html
 	$(BIN)/edge-rnn demo --out demo
@@ -17,6 +17,12 @@ test-all: test slow            ## and what needs emulated boards, a browser, a b
 
 slow: $(NATIVE)
 	$(BIN)/python -m pytest -m slow
+
+arm64: $(NATIVE)               ## the kernel for aarch64, run under qemu-user (gcc-aarch64-linux-gnu, qemu-user)
+	$(BIN)/python -m pytest -m slow tests/test_kernel_machines.py -k neon
+
+bench: $(NATIVE)               ## the table of docs/performance.md, measured now
+	$(BIN)/python -m benchmarks
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -32,13 +32,22 @@ def variants(machine: str = platform.machine()) -> dict[str, list[str]]:
     return namespace["variants"](machine)
 
 
-def compile_kernel(folder: Path, sources: list[str], program: Path, flags: list[str], simd: bool = True) -> Path:
-    """Compile the kernel and one test program, with every variant of this machine or the portable form alone."""
-    base = [CC, "-I", str(KERNEL), "-I", str(ROOT / "tests" / "c"), *flags]
+def compile_kernel(
+    folder: Path,
+    sources: list[str],
+    program: Path,
+    flags: list[str],
+    simd: bool = True,
+    cc: str | None = CC,
+    machine: str = platform.machine(),
+) -> Path:
+    """Compile the kernel and one test program, with every variant of the machine or the portable form alone."""
+    assert cc is not None
+    base = [cc, "-I", str(KERNEL), "-I", str(ROOT / "tests" / "c"), *flags]
     if not simd:
         base.append("-DERNN_PORTABLE_ONLY")
     jobs = [[*base, "-std=gnu11", *STRICT, "-c", str(KERNEL / name)] for name in sources]
-    for name, isa in variants().items() if simd else ():
+    for name, isa in variants(machine).items() if simd else ():
         fast = [*base, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fwrapv", *isa, f"-DERNN_VARIANT={name}"]
         jobs.append([*fast, "-c", str(KERNEL / "simd" / "variant.c")])
     objects = [str(folder / f"{number}.o") for number in range(len(jobs))]
