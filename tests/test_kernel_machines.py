@@ -9,8 +9,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from benchmarks.networks import float_network, int8_network
 
+from benchmarks.networks import float_network, int8_network
 from edge_rnn.engines import native
 from edge_rnn.engines.integer import quantize_input
 
