@@ -1,0 +1,190 @@
+"""Choose a detector's parameters on scores of continuous recordings: the most events found within a budget of alarms.
+
+Scores in, parameters and honest figures out; no model, file or plot here. The recordings must be of people the model
+was not trained on: that is the caller's to see to (the command refuses otherwise).
+
+What counts, per label. An event is a stretch of samples with the label. It is found when a detection starts in it, or
+up to `early_s` before it; its latency is from the onset to the detection. A detection that starts on samples with
+another known label, outside these stretches, is a false alarm. Samples whose label is unknown count neither way, and
+their time is not in the hours that false alarms are counted over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .detect import F64, samples_of, smoothing_factor
+from .intervals import rate, share
+from .keys import I64
+from .manifest import DetectorParams
+
+SMOOTH_MS = (0.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+ENTER = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+EXIT_SHARE = (0.2, 0.5, 0.8)
+"""Exit thresholds, as shares of enter."""
+MIN_MS = (0.0, 20.0, 100.0, 200.0, 400.0)
+REFRACTORY_MS = (500.0, 1000.0, 2000.0)
+
+
+@dataclass(frozen=True)
+class Take:
+    """One recording: the label's probability at each sample (T,), and whether it is there: 1, 0, or -1 unknown (T,)."""
+
+    p: F64
+    truth: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What some parameters do on some recordings."""
+
+    params: DetectorParams
+    events: int
+    found: int
+    false_alarms: int
+    hours: float
+    latencies_s: tuple[float, ...]
+
+    @property
+    def recall(self) -> float:
+        """Share of events found."""
+        return self.found / self.events if self.events else 0.0
+
+    @property
+    def per_hour(self) -> float:
+        """False alarms an hour of known samples without the event."""
+        return self.false_alarms / self.hours if self.hours else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures with 95 % confidence intervals."""
+        detections = self.found + self.false_alarms
+        latency = {f"p{q}": round(float(np.quantile(self.latencies_s, q / 100)), 3) for q in (50, 90) if self.found}
+        return {
+            "events": self.events,
+            "found": self.found,
+            "recall": round(self.recall, 4),
+            "recall_95": [round(v, 4) for v in share(self.found, self.events)],
+            "precision": round(self.found / detections, 4) if detections else None,
+            "false_alarms": self.false_alarms,
+            "hours": round(self.hours, 3),
+            "false_alarms_per_hour": round(self.per_hour, 3),
+            "false_alarms_per_hour_95": [round(v, 3) for v in rate(self.false_alarms, self.hours)],
+            "latency_s": latency,
+        }
+
+
+def detections(p: F64, params: DetectorParams, rate_hz: float) -> tuple[I64, I64]:
+    """Samples at which events start and end (n,), n: the smoothed p through the rules of detect.py, but fast."""
+    hold, silence = samples_of(params.min_ms, rate_hz), samples_of(params.refractory_ms, rate_hz)
+    edges = np.diff(np.concatenate([[False], p >= params.enter, [False]]).astype(np.int8))
+    first, past = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    long = past - first > hold
+    runs, below = first[long], np.flatnonzero(p < params.exit)
+    starts: list[int] = []
+    ends: list[int] = []
+    free = 0  # no run that begins earlier counts
+    while (at := int(np.searchsorted(runs, free))) < len(runs):
+        starts.append(int(runs[at]) + hold)
+        out = int(np.searchsorted(below, starts[-1]))
+        if out == len(below):
+            ends.append(len(p))
+            break
+        ends.append(int(below[out]))
+        armed = out if silence == 0 else int(np.searchsorted(below, ends[-1] + max(silence, 1)))
+        if armed == len(below):
+            break
+        free = int(below[armed]) + 1
+    return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def smooth(p: F64, smooth_ms: float, rate_hz: float) -> F64:
+    """The exponential moving average of detect.py."""
+    a = smoothing_factor(smooth_ms, rate_hz)
+    out, value = [], float(p[0]) if len(p) else 0.0
+    for v in p.tolist():
+        value += a * (v - value)
+        out.append(value)
+    return np.array(out, np.float64)
+
+
+def judge(
+    smoothed: Sequence[F64], takes: Sequence[Take], params: DetectorParams, rate_hz: float, early_s: float
+) -> Outcome:
+    """What these parameters do; `smoothed` are the takes' probabilities after `params.smooth_ms`."""
+    early = round(early_s * rate_hz)
+    events = found = alarms = calm = 0
+    latencies: list[float] = []
+    for p, take in zip(smoothed, takes, strict=True):
+        starts, _ = detections(p, params, rate_hz)
+        first, past = _stretches(take.truth == 1)
+        events += len(first)
+        calm += int(np.sum(take.truth == 0))
+        hit = np.zeros(len(starts), np.bool_)
+        for a, b in zip(first.tolist(), past.tolist(), strict=True):
+            inside = (starts >= a - early) & (starts < b)
+            hit |= inside
+            if inside.any():
+                found += 1
+                latencies.append((int(starts[inside][0]) - a) / rate_hz)
+        alarms += int(np.sum(take.truth[starts[~hit]] == 0))
+    return Outcome(params, events, found, alarms, calm / rate_hz / 3600, tuple(latencies))
+
+
+def search(
+    takes: Sequence[Take],
+    rate_hz: float,
+    early_s: float = 0.0,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
+    """Every combination of the grid; `on_step` hears each of the len(SMOOTH_MS) smoothings."""
+    outcomes = []
+    for smooth_ms in SMOOTH_MS:
+        smoothed = [smooth(take.p, smooth_ms, rate_hz) for take in takes]
+        for enter, part, least, silence in product(ENTER, EXIT_SHARE, MIN_MS, REFRACTORY_MS):
+            params = DetectorParams(smooth_ms, enter, round(enter * part, 4), least, silence)
+            outcomes.append(judge(smoothed, takes, params, rate_hz, early_s))
+        on_step()
+    return outcomes
+
+
+def choose(outcomes: Iterable[Outcome], per_hour: float, latency_s: float = float("inf")) -> Outcome | None:
+    """The most events found within the budget of false alarms and of median latency; among equals the fewest alarms,
+    then the shortest latency. None when nothing fits.
+    """
+
+    def fits(outcome: Outcome) -> bool:
+        return outcome.per_hour <= per_hour and _median(outcome) <= latency_s
+
+    ranked = [o for o in outcomes if fits(o) and o.found]
+    return max(ranked, key=lambda o: (o.found, -o.false_alarms, -_median(o)), default=None)
+
+
+def frontier(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The trade-off curve: the best recall at each number of false alarms, those that improve on fewer alarms."""
+    curve: list[Outcome] = []
+    for outcome in sorted(outcomes, key=lambda o: (o.false_alarms, -o.found, _median(o))):
+        if not curve or outcome.found > curve[-1].found:
+            curve.append(outcome)
+    return curve
+
+
+def retold(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
+    """The sum of outcomes on different recordings, under the first one's parameters."""
+    parts = [outcome, *others]
+    sums = {name: sum(getattr(o, name) for o in parts) for name in ("events", "found", "false_alarms", "hours")}
+    return replace(outcome, **sums, latencies_s=tuple(v for o in parts for v in o.latencies_s))
+
+
+def _median(outcome: Outcome) -> float:
+    return float(np.median(outcome.latencies_s)) if outcome.latencies_s else float("inf")
+
+
+def _stretches(mask: npt.NDArray[np.bool_]) -> tuple[I64, I64]:
+    edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
