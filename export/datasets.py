@@ -124,6 +124,18 @@ class Recordings:
         return np.concatenate(starts), np.concatenate(labels)
 
 
+def merge(data: Recordings, name: str, parts: Sequence[str]) -> Recordings:
+    """The classes `parts` as one class `name`, the last one; raises DataError for a class that is not there."""
+    absent = sorted(set(parts) - set(data.classes))
+    if absent or not parts:
+        raise DataError(f"classes {absent} are not in the data, which have {list(data.classes)}")
+    kept = [c for c in data.classes if c not in parts]
+    table = np.full(len(data.classes) + 1, UNKNOWN, np.int64)
+    for index, label in enumerate(data.classes):
+        table[index] = len(kept) if label in parts else kept.index(label)
+    return replace(data, label=table[data.label], classes=(*kept, name))
+
+
 def split_by_subject(data: Recordings, validation: Iterable[str]) -> tuple[Recordings, Recordings]:
     """`(rest, validation)`; raises DataError for an unknown person or where nobody is left on a side."""
     wanted = {str(subject) for subject in validation}

@@ -8,19 +8,18 @@ exponential average of the second half's (Polyak and Juditsky 1992, in its expon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from edge_rnn.errors import DataError
-
 from .augment import Axes, Wearing, disturb, draw_wearing, find_axes, wear
-from .datasets import UNKNOWN, Recordings, statistics
+from .datasets import UNKNOWN, Recordings, merge, statistics
 from .networks import Network, initialise
 from .recipes import Recipe
+
+__all__ = ["EventRecipe", "merge", "train_events"]
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,6 @@ class EventRecipe:
     event_weight: float = 2.0
     smoothing: float = 0.05
     worn: Recipe = field(default_factory=lambda: Recipe(rotation_deg=20.0, gain_sd=0.1, noise_sd=0.05))
-
-
-def merge(data: Recordings, name: str, parts: Sequence[str]) -> Recordings:
-    """The classes `parts` as one class `name`, the last one; raises DataError for a class that is not there."""
-    absent = sorted(set(parts) - set(data.classes))
-    if absent or not parts:
-        raise DataError(f"classes {absent} are not in the data, which have {list(data.classes)}")
-    kept = [c for c in data.classes if c not in parts]
-    table = np.full(len(data.classes) + 1, UNKNOWN, np.int64)
-    for index, label in enumerate(data.classes):
-        table[index] = len(kept) if label in parts else kept.index(label)
-    return replace(data, label=table[data.label], classes=(*kept, name))
 
 
 def train_events(

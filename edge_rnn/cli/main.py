@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, config, demo, devices, export, record, run, sim, train
+from . import bench, config, demo, devices, export, record, run, sim, train, tune
 
 app = typer.Typer(
     name="edge-rnn",
@@ -29,6 +29,7 @@ app.command("inspect")(export.inspect)
 app.command("run")(run.run)
 app.command("record")(record.record)
 app.command("replay")(record.replay)
+app.command("tune")(tune.tune)
 app.command("bench")(bench.bench)
 app.add_typer(config.app, name="config")
 app.command("devices")(devices.devices)

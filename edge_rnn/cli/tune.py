@@ -1,0 +1,85 @@
+"""`edge-rnn tune`: detector parameters chosen on recordings of people the model has not seen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+
+
+def tune(
+    bundle: Annotated[Path, typer.Argument(metavar="M.ernn", help="The bundle to tune.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Continuous labelled recordings: .npz or a folder.")],
+    false_alarms_per_hour: Annotated[float, typer.Option(help="The budget, over all labels together.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="TUNED.ernn", help="The bundle to write.")] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Write over M.ernn; its signature is dropped.")] = False,
+    label: Annotated[list[str] | None, typer.Option(help="Tune this label (several times for more).")] = None,
+    merge: Annotated[str, typer.Option(metavar="NEW=A,B", help="Take the data's classes A, B as the label NEW.")] = "",
+    early: Annotated[float, typer.Option(help="Seconds before an onset that still count as found.")] = 0.0,
+    latency: Annotated[float, typer.Option(help="Largest median latency in seconds.")] = 1e9,
+    plot: Annotated[Path | None, typer.Option(help="Draw the trade-off curve there (.png).")] = None,
+    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="Also with people it was trained on.")] = False,
+    engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Choose smoothing, thresholds, duration and refractory time: the most events found within a budget of alarms."""
+    from ..model import load
+    from ..outside import outside
+    from .progress import progress
+
+    if (out is None) == (not in_place):
+        raise UsageError("give either -o TUNED.ernn or --in-place")
+    if not false_alarms_per_hour >= 0:
+        raise UsageError(f"--false-alarms-per-hour is {false_alarms_per_hour}, expected 0 or more")
+    tuning: Any = outside("tune")
+    model = load(bundle, engine)
+    recordings = tuning.read(data, merge)
+    if not allow_seen:
+        tuning.check_unseen(model, recordings)
+    labels = label or [name for name in model.manifest.detector if name in recordings.classes]
+    strangers = sorted(set(labels) - set(model.manifest.labels))
+    if strangers or not labels:
+        raise UsageError(f"labels to tune are {strangers or 'none'}, the model has {', '.join(model.manifest.labels)}")
+    with progress("tuning", tuning.SMOOTHINGS * len(labels)) as advance:
+        found = tuning.tune(
+            model, recordings, labels, false_alarms_per_hour, early_s=early, latency_s=latency, on_step=advance
+        )
+    target = bundle if out is None else out
+    people = list(recordings.subjects) if recordings.rec_subject is not None else []
+    about = {"data": data.name, "subjects": people, "false_alarms_per_hour": false_alarms_per_hour, "early_s": early}
+    tuning.write_tuned(bundle, target, found, about)
+    if in_place:
+        Path(f"{bundle}.minisig").unlink(missing_ok=True)
+        print(f"{bundle}: written over, a signature is dropped: sign it again", file=sys.stderr)
+    if plot is not None:
+        tuning.plot_tradeoff(found, plot)
+    figures = {t.label: {**t.chosen.to_json(), "params": _params(t)} for t in found}
+    if as_json:
+        print(json.dumps({"bundle": str(target), "labels": figures}))
+        return
+    for name, figure in figures.items():
+        print(_line(name, figure))
+
+
+def _params(tuned: Any) -> dict[str, float]:
+    from dataclasses import asdict
+
+    return asdict(tuned.chosen.params)
+
+
+def _line(name: str, f: dict[str, Any]) -> str:
+    low, high = (100 * v for v in f["recall_95"])
+    a, b = f["false_alarms_per_hour_95"]
+    alarms = (
+        f"proves < {b:.2g}/h" if f["false_alarms"] == 0 else f"{f['false_alarms_per_hour']:.2g}/h [{a:.2g}-{b:.2g}]"
+    )
+    latency = f", latency median {f['latency_s']['p50']} s, p90 {f['latency_s']['p90']} s" if f["latency_s"] else ""
+    return (
+        f"{name}: found {f['found']} of {f['events']} ({100 * f['recall']:.1f} % [{low:.1f}-{high:.1f}]), "
+        f"{f['false_alarms']} false alarms in {f['hours']:.2f} h ({alarms}){latency}"
+    )

@@ -1,0 +1,147 @@
+"""`tune`: recordings of people a model has not seen -> detector parameters chosen on them, and a bundle with them.
+
+The search itself is edge_rnn.tune; here are the recordings, the picture and the file. Weights do not change, so neither
+does the model_digest; a signature of the old file does not fit the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.arrays import pack_zip, unpack_zip
+from edge_rnn.atomic import write_atomically
+from edge_rnn.bundle import parse_bundle
+from edge_rnn.detect import softmax
+from edge_rnn.errors import DataError, UsageError
+from edge_rnn.manifest import DetectorParams
+from edge_rnn.model import Model
+from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, search
+
+from .datasets import UNKNOWN, Recordings, merge
+from .plots import BLUE, INK, ORANGE
+from .readers import read_recordings
+
+SMOOTHINGS = len(SMOOTH_MS)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One label's choice and its trade-off curve."""
+
+    label: str
+    chosen: Outcome
+    curve: list[Outcome]
+
+
+def read(path: Path, merged: str = "") -> Recordings:
+    """Recordings; `merged` "NEW=A,B" takes classes A and B as one."""
+    data = read_recordings(path)
+    if not merged:
+        return data
+    name, _, parts = merged.partition("=")
+    if not name or not parts:
+        raise UsageError(f"--merge is {merged!r}, expected NEW=A,B")
+    return merge(data, name, [part.strip() for part in parts.split(",")])
+
+
+def check_unseen(model: Model, data: Recordings) -> None:
+    """Raise UsageError where the bundle was trained or validated on one of the data's people, or does not say."""
+    training = model.manifest.training or {}
+    known = {str(s) for key in ("train_subjects", "validation_subjects") for s in training.get(key) or ()}
+    if not known:
+        raise UsageError("the bundle does not say on whom it was trained: --allow-seen if these people are others")
+    both = sorted(known & set(data.subjects)) if data.rec_subject is not None else []
+    if data.rec_subject is None or both:
+        whom = f"people {', '.join(both)}" if both else "recordings of nobody knows whom"
+        raise UsageError(
+            f"the model was trained on {whom} of these data, figures on them promise too much: --allow-seen"
+        )
+
+
+def takes_of(model: Model, data: Recordings, label: str) -> list[Take]:
+    """The label's probabilities on each recording from the zero state, as a stream detects: after the warm-up."""
+    channels = [channel.name for channel in model.manifest.channels]
+    missing = sorted(set(channels) - set(data.channels))
+    if missing or label not in data.classes:
+        lack = f"channels {missing}" if missing else f"the class {label!r}"
+        raise DataError(f"the recordings lack {lack}: they have {list(data.channels)} and {list(data.classes)}")
+    if abs(data.rate_hz / model.manifest.rate_hz - 1) > 0.02:
+        raise DataError(f"the recordings have {data.rate_hz} Hz, the model wants {model.manifest.rate_hz}")
+    columns = [data.channels.index(name) for name in channels]
+    at, number, warm = model.manifest.labels.index(label), data.classes.index(label), model.manifest.warmup_samples
+    takes = []
+    for r in range(len(data)):
+        p = softmax(model.run(data.values(r)[:, columns]))[warm:, at]
+        truth = data.label[data.rec_start[r] : data.rec_start[r + 1]][warm:]
+        takes.append(Take(p, np.where(truth == UNKNOWN, -1, truth == number).astype(np.int8)))
+    return takes
+
+
+def tune(
+    model: Model,
+    data: Recordings,
+    labels: Sequence[str],
+    per_hour: float,
+    *,
+    early_s: float = 0.0,
+    latency_s: float = float("inf"),
+    on_step: Callable[[], None] = lambda: None,
+) -> list[Tuned]:
+    """For each label the most events within its share of the budget: per_hour / number of labels.
+
+    Raises DataError where a label has no event, or nothing of the grid fits the budget.
+    """
+    tuned = []
+    for label in labels:
+        takes = takes_of(model, data, label)
+        outcomes = search(takes, model.manifest.rate_hz, early_s, on_step)
+        if not outcomes[0].events:
+            raise DataError(f"the recordings hold no {label!r}: it cannot be tuned on them, leave it out with --label")
+        chosen = choose(outcomes, per_hour / len(labels), latency_s)
+        if chosen is None:
+            raise DataError(f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour")
+        tuned.append(Tuned(label, chosen, frontier(outcomes)))
+    return tuned
+
+
+def write_tuned(source: Path, target: Path, tuned: Sequence[Tuned], about: Mapping[str, Any]) -> None:
+    """The bundle with the new parameters; labels that were not tuned keep theirs. The old file stays as it is."""
+    blob = source.read_bytes()
+    manifest, members = parse_bundle(blob, str(source)).manifest, unpack_zip(blob, str(source))
+    detector: dict[str, DetectorParams] = {**manifest.detector, **{t.label: t.chosen.params for t in tuned}}
+    figures = {t.label: t.chosen.to_json() for t in tuned}
+    changed = replace(manifest, detector=detector, tuning={**about, "labels": figures})
+    blob = pack_zip({**members, "manifest.json": changed.to_json()})
+    parse_bundle(blob, str(target))
+    write_atomically(target, blob)
+
+
+def plot_tradeoff(tuned: Sequence[Tuned], path: Path) -> None:
+    """Recall over false alarms an hour, a curve a label, the choice marked with its interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.2), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    colours = [BLUE, ORANGE, "#3a8f4d", "#8a4fa3", "#b03a4b", INK]
+    top = max(2 * max((t.chosen.per_hour for t in tuned), default=1.0), 2.0)
+    for number, t in enumerate(tuned):
+        colour = colours[number % len(colours)]
+        x = [o.per_hour for o in t.curve] + [2 * top]
+        y = [100 * o.recall for o in t.curve]
+        axes.step(x, [*y, y[-1]], where="post", color=colour, label=t.label)
+        low, high = t.chosen.to_json()["recall_95"]
+        recall = 100 * t.chosen.recall
+        error = [[recall - 100 * low], [100 * high - recall]]
+        axes.errorbar([t.chosen.per_hour], [recall], yerr=error, fmt="o", color=colour, capsize=4)
+    axes.set_xlim(-0.02 * top, top)
+    axes.set_ylim(0, 102)
+    axes.set_xlabel("false alarms an hour")
+    axes.set_ylabel("events found (%)")
+    axes.set_title("Trade-off of the detector; the choice with its 95 % interval", fontsize=10, color=INK)
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    figure.savefig(path)
