@@ -114,7 +114,9 @@ class Board:
         self._samples = 0
         self._epoch = self._steps = 0
         self._state_ok = True
-        self._staged = b""
+        self._wire_state = bytearray(self.info.state_bytes)  # as it goes over the wire, either way
+        self._saved = 0  # the step it was saved at
+        self._staged = 0  # bytes of it that a SET_STATE has brought
         self._blob: _Blob | None = None
 
     def boot(self) -> None:
@@ -288,7 +290,7 @@ class Board:
         if kind == Data.TYPE and model and self.info.role == Role.INFERENCE:
             return self._infer(Data.unpack(payload))
         if kind == Reset.TYPE and model:
-            self._epoch, self._steps, self._state_ok, self._staged = Reset.unpack(payload).epoch, 0, True, b""
+            self._epoch, self._steps, self._state_ok, self._staged = Reset.unpack(payload).epoch, 0, True, 0
             model.zero()
             return 0
         if kind == GetState.TYPE and model:
@@ -321,11 +323,13 @@ class Board:
     def _get_state(self, model: BoardModel, offset: int) -> tuple[int, bytes] | Reason:
         if not self._state_ok:
             return Reason.NO_STATE
-        state = model.get_state()
-        if offset > len(state):
+        if offset > self.info.state_bytes:
             return Reason.BAD
+        if offset == 0:
+            self._wire_state[:], self._saved = model.get_state(), self._steps
         room = self.info.max_payload - StateChunk.FORM.size
-        return StateChunk.TYPE, StateChunk(self._steps, offset, len(state), state[offset : offset + room]).pack()
+        piece = bytes(self._wire_state[offset : offset + room])
+        return StateChunk.TYPE, StateChunk(self._saved, offset, len(self._wire_state), piece).pack()
 
     def _set_state(self, model: BoardModel, chunk: SetState) -> Reason | int:
         if chunk.model_hash != self.info.model_hash:
@@ -333,14 +337,15 @@ class Board:
         if chunk.total != self.info.state_bytes or chunk.offset + len(chunk.data) > chunk.total:
             return Reason.BAD
         if chunk.offset == 0:
-            self._staged, self._state_ok = b"", False
-        if self._state_ok or chunk.offset != len(self._staged):
+            self._staged, self._state_ok = 0, False
+        if self._state_ok or chunk.offset != self._staged:
             return Reason.BAD
-        self._staged += chunk.data
-        if len(self._staged) == chunk.total:
-            if zlib.crc32(self._staged) != chunk.crc:
+        self._staged += len(chunk.data)
+        self._wire_state[chunk.offset : self._staged] = chunk.data
+        if self._staged == chunk.total:
+            if zlib.crc32(self._wire_state) != chunk.crc:
                 return Reason.DAMAGED
-            model.set_state(self._staged)
+            model.set_state(bytes(self._wire_state))
             self._steps, self._state_ok = chunk.step, True
         return 0
 

@@ -37,14 +37,14 @@ int ernn_decode(ernn_decoder *d, uint8_t byte) {
     const unsigned covered = d->length - 4u;
     const uint8_t *tail = d->frame.byte + covered;
     const uint32_t said = tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 | (uint32_t)tail[3] << 24;
-    if (ernn_crc32(0, d->frame.byte, covered) == said) return 1;
+    if (ernn_crc32(d->frame.byte, covered) == said) return 1;
     d->crc_errors++;
     return 0;
 }
 
 void ernn_encode(ernn_frame *frame, unsigned payload, ernn_write write, void *user) {
     unsigned end = ERNN_FRAME_HEAD + payload;
-    uint32_t crc = ernn_crc32(0, frame->byte, end);
+    uint32_t crc = ernn_crc32(frame->byte, end);
     for (unsigned i = 0; i < 4; i++, crc >>= 8) frame->byte[end++] = (uint8_t)crc;
     unsigned first = 0;
     for (unsigned i = 0; i <= end; i++) {

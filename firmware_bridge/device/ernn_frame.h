@@ -45,8 +45,8 @@ typedef struct {
 /* Hands bytes to the wire; it may wait until there is room. */
 typedef void (*ernn_write)(void *user, const uint8_t *bytes, unsigned count);
 
-/* CRC-32/IEEE as zlib chains it: begin with 0. */
-uint32_t ernn_crc32(uint32_t crc, const uint8_t *bytes, unsigned count);
+/* CRC-32/IEEE, zlib's. */
+uint32_t ernn_crc32(const uint8_t *bytes, unsigned count);
 
 /* Takes one byte; gives 1 when it ended a frame that is whole and true: decoder->frame, with `length - 8` bytes of
  * payload, until the next call. */

@@ -82,37 +82,24 @@ static unsigned fill_result(ernn_link *l, ernn_frame *frame, uint32_t t, const i
     return 9 + end;
 }
 
-/* Copies n bytes of the state from `offset` on, into the state or out of it. */
-static void copy_state(const ernn_link *l, unsigned offset, uint8_t *bytes, unsigned n, int into) {
-    for (const ernn_link_part *part = l->board->parts; n; part++) {
-        if (offset >= part->size) {
-            offset -= part->size;
-            continue;
-        }
-        uint8_t *place = (uint8_t *)part->bytes + offset;
-        const unsigned count = part->size - offset < n ? part->size - offset : n;
-        memcpy(into ? place : bytes, into ? bytes : place, count);
-        bytes += count;
-        n -= count;
-        offset = 0;
-    }
-}
-
 static int get_state(ernn_link *l, ernn_frame *answer, unsigned n) {
-    const unsigned offset = l->in.frame.half[2], total = l->board->info.state_bytes;
+    const ernn_link_board *board = l->board;
+    const unsigned offset = l->in.frame.half[2], total = board->info.state_bytes;
     if (n != 2) return REFUSE(BAD);
     if (l->no_state) return REFUSE(NO_STATE);
     if (offset > total) return REFUSE(BAD);
     const unsigned room = ERNN_LINK_MAX_PAYLOAD - 8u, count = total - offset < room ? total - offset : room;
+    if (offset == 0 && board->save) board->save(board->user);
+    if (offset == 0 || !board->save) l->saved = l->steps;
     answer->byte[0] = STATE;
-    answer->word[1] = l->steps;
+    answer->word[1] = l->saved;
     answer->half[4] = (uint16_t)offset;
     answer->half[5] = (uint16_t)total;
-    copy_state(l, offset, answer->byte + 12, count, 0);
+    memcpy(answer->byte + 12, board->state + offset, count);
     return (int)(8 + count);
 }
 
-/* Writes into the live state, so no step is made between the first piece and a CRC over the whole that holds. */
+/* board->state may be the live state, so no step is made between the first piece and a CRC over the whole that holds. */
 static int set_state(ernn_link *l, unsigned n) {
     ernn_frame *in = &l->in.frame;
     const ernn_link_board *board = l->board;
@@ -126,14 +113,11 @@ static int set_state(ernn_link *l, unsigned n) {
         l->no_state = 1;
     }
     if (!l->no_state || offset != l->staged) return REFUSE(BAD);
-    copy_state(l, offset, in->byte + 20, n, 1);
+    memcpy(board->state + offset, in->byte + 20, n);
     l->staged = (uint16_t)(l->staged + n);
     if (l->staged == total) {
-        uint32_t crc = 0;
-        for (unsigned i = 0; i < board->part_count; i++)
-            crc = ernn_crc32(crc, board->parts[i].bytes, board->parts[i].size);
-        if (crc != in->word[4]) return REFUSE(DAMAGED);
-        if (board->restored) board->restored(board->user);
+        if (ernn_crc32(board->state, total) != in->word[4]) return REFUSE(DAMAGED);
+        if (board->load) board->load(board->user);
         l->steps = in->word[1];
         l->no_state = 0;
     }

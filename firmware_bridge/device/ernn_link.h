@@ -53,12 +53,6 @@ typedef struct {
     uint8_t channels, model_kind, result, options; /* result 0: logits, 1: a class; options bit 0: takes BLOB */
 } ernn_link_info;
 
-/* A state is these pieces of memory, one after the other. */
-typedef struct {
-    void *bytes;
-    uint16_t size;
-} ernn_link_part;
-
 typedef struct {
     ernn_link_info info;
     ernn_write write;
@@ -67,10 +61,12 @@ typedef struct {
     uint8_t rows_per_frame; /* SENSOR: samples in a DATA */
 #if ERNN_LINK_MODEL
     void (*step)(void *user, const int16_t *x, int32_t *y);
-    void (*zero)(void *user);     /* RESET: the initial state */
-    void (*restored)(void *user); /* the parts were written: derive what follows from them; may be 0 */
-    const ernn_link_part *parts;
-    uint8_t part_count;
+    void (*zero)(void *user); /* RESET: the initial state */
+    /* The state as it goes over the wire, state_bytes long. save fills it from the model, load takes it over; both may
+     * be 0 when `state` is where the model itself keeps it. */
+    uint8_t *state;
+    void (*save)(void *user);
+    void (*load)(void *user);
 #endif
 #if ERNN_LINK_BLOB
     int (*blob_begin)(void *user, uint32_t size); /* whether it can be taken */
@@ -103,6 +99,7 @@ typedef struct {
     uint32_t steps;   /* since RESET; of a sensor: samples since boot */
     uint32_t epoch;
 #if ERNN_LINK_MODEL
+    uint32_t saved;  /* the step that board->state was saved at */
     uint16_t staged; /* bytes of a SET_STATE */
     uint8_t no_state;
 #endif

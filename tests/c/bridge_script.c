@@ -27,8 +27,17 @@ static void zero(void *user) {
     memset(state, 0, sizeof state);
 }
 
-/* In two parts of odd sizes, so that pieces of a state cross them. */
-static const ernn_link_part parts[] = {{state, 5}, {(uint8_t *)state + 5, 11}};
+static uint8_t wire_state[16];
+
+static void save(void *user) {
+    (void)user;
+    memcpy(wire_state, state, sizeof state);
+}
+
+static void load(void *user) {
+    (void)user;
+    memcpy(state, wire_state, sizeof state);
+}
 #endif
 
 #if ERNN_LINK_BLOB
@@ -72,8 +81,9 @@ static const ernn_link_board board = {
 #if ERNN_LINK_MODEL
     .step = step,
     .zero = zero,
-    .parts = parts,
-    .part_count = 2,
+    .state = wire_state,
+    .save = save,
+    .load = load,
 #endif
 #if ERNN_LINK_BLOB
     .blob_begin = blob_begin,
