@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-all slow lint accuracy clean arm64 bench
+.PHONY: demo test test-all slow lint guarantees accuracy clean arm64 bench
 
 demo: $(NATIVE)                ## the main job on real recordings, end to end; leaves demo/report.html
 	$(BIN)/edge-rnn demo --out demo
@@ -30,6 +30,9 @@ lint: $(READY)
 	$(BIN)/mypy edge_rnn
 	$(BIN)/mypy export
 	$(BIN)/mypy firmware_bridge
+
+guarantees: $(NATIVE)          ## every promise in full size with its negative control (40 min); rewrites docs/guarantees.md
+	$(BIN)/python tools/guarantees.py
 
 accuracy: $(READY)             ## three trainings a data set, scored on people never seen; rewrites docs/accuracy.md
 	$(BIN)/python tools/accuracy.py

@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge_rnn.errors import LinkError
 
+from .blob import Blob, BoardStore
 from .framing import Decoder, Frame, encode
 from .messages import (
     SEQUENCED,
@@ -59,30 +59,6 @@ class BoardModel(Protocol):
         ...
 
 
-class BoardStore(Protocol):
-    """Where a board keeps a model that is pushed to it."""
-
-    def begin(self, size: int) -> bool:
-        """Whether `size` bytes can be taken."""
-        ...
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Keep a piece."""
-        ...
-
-    def apply(self, size: int) -> bool:
-        """All is here and true: use it."""
-        ...
-
-
-@dataclass
-class _Blob:
-    size: int
-    digest: bytes
-    held: int = 0
-    hash: Any = field(default_factory=sha256)
-
-
 @dataclass
 class Board:
     """One board. `info` says what it is; `slots` and `answers` are powers of two, the frames its two rings hold.
@@ -117,7 +93,7 @@ class Board:
         self._wire_state = bytearray(self.info.state_bytes)  # as it goes over the wire, either way
         self._saved = 0  # the step it was saved at
         self._staged = 0  # bytes of it that a SET_STATE has brought
-        self._blob: _Blob | None = None
+        self._blob = Blob()
 
     def boot(self) -> None:
         """Say that the board is here and has no session yet."""
@@ -298,11 +274,11 @@ class Board:
         if kind == SetState.TYPE and model:
             return self._set_state(model, SetState.unpack(payload))
         if kind == BlobBegin.TYPE and self.store:
-            return self._blob_begin(self.store, BlobBegin.unpack(payload))
+            return self._blob.begin(self.store, BlobBegin.unpack(payload))
         if kind == BlobData.TYPE and self.store:
-            return self._blob_data(self.store, BlobData.unpack(payload))
+            return self._blob.take(self.store, BlobData.unpack(payload))
         if kind == BlobEnd.TYPE and self.store:
-            return self._blob_end(self.store)
+            return self._blob.end(self.store)
         return Reason.UNKNOWN
 
     def _infer(self, data: Data) -> tuple[int, bytes] | Reason:
@@ -348,28 +324,3 @@ class Board:
             model.set_state(bytes(self._wire_state))
             self._steps, self._state_ok = chunk.step, True
         return 0
-
-    def _blob_begin(self, store: BoardStore, begin: BlobBegin) -> Reason | int:
-        if len(begin.sha256) != 32:
-            return Reason.BAD
-        if not store.begin(begin.size):
-            return Reason.REFUSED
-        blob = self._blob
-        if blob is None or (blob.size, blob.digest) != (begin.size, begin.sha256):
-            blob = self._blob = _Blob(begin.size, begin.sha256)
-        return blob.held
-
-    def _blob_data(self, store: BoardStore, piece: BlobData) -> Reason | int:
-        blob = self._blob
-        if blob is None or piece.offset != blob.held or blob.held + len(piece.data) > blob.size:
-            return Reason.BAD
-        store.write(piece.offset, piece.data)
-        blob.hash.update(piece.data)
-        blob.held += len(piece.data)
-        return blob.held
-
-    def _blob_end(self, store: BoardStore) -> Reason | int:
-        blob, self._blob = self._blob, None
-        if blob is None or blob.held != blob.size or blob.hash.digest() != blob.digest:
-            return Reason.DAMAGED
-        return blob.held if store.apply(blob.size) else Reason.REFUSED

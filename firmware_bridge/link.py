@@ -7,13 +7,13 @@ raises nothing but LinkError. All timers are the host's: a board only ever answe
 from __future__ import annotations
 
 import random
-from collections import deque
 from dataclasses import dataclass
 
 from edge_rnn.errors import LinkError
 
 from .clock import ClockSync
 from .framing import Decoder, Frame, encode
+from .intake import Intake
 from .messages import (
     FROM_BOARD,
     MAJOR,
@@ -35,11 +35,10 @@ from .messages import (
     Stats,
     TimeSync,
 )
+from .window import Answer, Answered, Window
 
 FIRST_RTO_NS = 100_000_000
 MIN_RTO_NS, MAX_RTO_NS = 20_000_000, 1_000_000_000
-CREDITS = 32
-"""Frames of a board's stream the host takes before its next ACK."""
 SILENT_ASKS = 4
 """Questions into the silence before HELLO asks whether the board is still the same."""
 
@@ -51,14 +50,6 @@ class Opened:
     info: Info
     session: int
     fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer to a request, in the order of the requests; a Nak is a refusal."""
-
-    ticket: int
-    message: Ack | Nak | Result | StateChunk
 
 
 Event = Opened | Answered | Data | Result | Log | Stats | Ping
@@ -78,16 +69,6 @@ class Counters:
     reopened: int = 0
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A request on its way."""
-
-    wire: Frame
-    sent_ns: int
-    tries: int = 1
-    answer: Ack | Nak | Result | StateChunk | None = None
-
-
 class Link:
     """One board. `open`, then `feed` what came, `tick` when `deadline_ns` is reached, and write what `take` gives.
 
@@ -103,16 +84,11 @@ class Link:
         self._model_hash = model_hash
         self._rng = rng or random.Random()
         self._out: list[bytes] = []
-        self._pending: deque[_Pending] = deque()
-        self._base = 0  # ticket of the oldest request without a delivered answer
-        self._rewound = 0  # tickets before this were sent again for the present gap
+        self._window = Window()
         self._credits = 1
-        self._expected = 0  # next frame of the board's stream
+        self._intake = Intake()
         self._hellos = 0
         self._unanswered: set[int] = set()  # numbers of the HELLOs that an INFO may answer
-        self._asked = False  # a NAK is out for the present gap of the stream
-        self._told = 0  # number of the last ACK or NAK, which a GONE gives back
-        self._told_since = 0  # the first of them that named the frame expected now
         self._rto_ns = FIRST_RTO_NS
         self._backoff = 0
         self._silent = 0
@@ -121,7 +97,7 @@ class Link:
     @property
     def room(self) -> int:
         """Requests that may be made now."""
-        return max(0, min(self._credits, self.info.credits) - len(self._pending)) if self.info else 0
+        return max(0, min(self._credits, self.info.credits) - len(self._window)) if self.info else 0
 
     @property
     def streaming(self) -> bool:
@@ -152,11 +128,9 @@ class Link:
         payload = message.pack()
         if len(payload) > self.info.max_payload:
             raise LinkError(f"a request of {len(payload)} bytes was made, the board takes {self.info.max_payload}")
-        ticket = self._base + len(self._pending)
-        frame = Frame(message.TYPE, ticket & 255, self.session, payload)
-        if not self._pending:
+        if not self._window:
             self._backoff = 0
-        self._pending.append(_Pending(frame, now_ns))
+        ticket, frame = self._window.add(message.TYPE, self.session, payload, now_ns)
         self._out.append(encode(frame))
         self._arm(now_ns)
         return ticket
@@ -172,13 +146,13 @@ class Link:
     def feed(self, data: bytes, now_ns: int) -> list[Event]:
         """Take bytes as they come; give what they mean. LinkError when the board is not one we can talk to."""
         events: list[Event] = []
-        before = self._expected
+        before = self._intake.expected
         for frame in self.decoder.feed(data, now_ns):
             message = self._read(frame)
             if message is not None:
                 events += self._hear(frame, message, now_ns)
-        if self._expected != before:
-            self._acknowledge()
+        if self._intake.expected != before:
+            self._tell(self._intake.ack())
         return events
 
     def tick(self, now_ns: int) -> None:
@@ -189,13 +163,13 @@ class Link:
             self._backoff += 1
             self._hello(now_ns)
             return
-        if not self._pending and not self.streaming:
+        if not self._window and not self.streaming:
             self._due = None
             return
         self.counters.timeouts += 1
         self._silent += 1
         self._backoff += 1
-        self._send_again(self._base, now_ns)
+        self._send_again(self._window.again(now_ns))
         if self.streaming:
             self._ask_again()
         if self._silent >= SILENT_ASKS:
@@ -233,7 +207,11 @@ class Link:
             self.clock.add(message.t1, message.t2, message.t3, now_ns)
             return []
         if isinstance(message, Nak) and message.reason == Reason.GAP:
-            self._rewind(message.seq, now_ns)
+            again = self._window.rewind(message.seq, now_ns)
+            if again:
+                self.counters.gaps += 1
+                self._send_again(again)
+                self._arm(now_ns)
             return []
         if isinstance(message, Nak) and message.reason == Reason.GONE:
             self._gone(frame.seq, message.seq, now_ns)
@@ -264,8 +242,7 @@ class Link:
         if self._model_hash is not None and info.model_hash != self._model_hash:
             theirs, ours = info.model_hash, self._model_hash
             raise LinkError(f"the board runs model {theirs:08x}, expected {ours:08x}: flash it anew, or use --force")
-        ahead = (info.next_seq - self._base) & 255
-        fresh = frame.session != self.session or ahead > len(self._pending)
+        fresh = frame.session != self.session or not self._window.holds(info.next_seq)
         again = self.info is not None and not fresh
         self._silent = self._backoff = 0
         self.info = info
@@ -274,102 +251,64 @@ class Link:
             self.counters.reopened += self.session != 0
             self.session = frame.session
             self.clock = ClockSync(info.tick_hz)
-            self._pending.clear()
-            self._base = self._rewound = info.next_seq
-            self._expect(info.stream_seq)
-        self._asked = False
-        self._send_again(self._base, now_ns)
+            self._window.restart(info.next_seq)
+            self._intake.expect(info.stream_seq)
+        self._intake.ask_anew()
+        self._send_again(self._window.again(now_ns))
         if self.streaming:
             self._ask_again()
         self._arm(now_ns)
         return [] if again else [Opened(info, self.session, fresh)]
 
-    def _acknowledge(self) -> None:
-        self._tell(Ack(self._expected, CREDITS))
-
     def _ask_again(self) -> None:
-        self._tell(Nak(self._expected, Reason.GAP))
-        self._acknowledge()
+        self._tell(self._intake.nak())
+        self._tell(self._intake.ack())
 
-    def _tell(self, message: Ack | Nak) -> None:
-        self._told = (self._told + 1) & 255
-        self._out.append(encode(Frame(message.TYPE, self._told, self.session, message.pack())))
-
-    def _expect(self, seq: int) -> None:
-        self._expected = seq
-        self._asked = False
-        self._told_since = (self._told + 1) & 255
+    def _tell(self, numbered: tuple[int, Ack | Nak]) -> None:
+        number, message = numbered
+        self._out.append(encode(Frame(message.TYPE, number, self.session, message.pack())))
 
     def _received(self, seq: int, message: Data | Result, now_ns: int) -> list[Event]:
         """A frame of the board's own stream."""
-        ahead = (seq - self._expected) & 255
         self._silent = self._backoff = 0
         self._arm(now_ns)
-        if ahead == 0:
-            self._expect((seq + 1) & 255)
+        if self._intake.takes(seq):
             return [message]
-        if ahead >= 128:
+        if self._intake.is_old(seq):
             self.counters.duplicates += 1
-        elif not self._asked:
+        elif self._intake.first_of_gap():
             self.counters.gaps += 1
-            self._asked = True
-            self._tell(Nak(self._expected, Reason.GAP))
+            self._tell(self._intake.nak())
         return []
 
     def _gone(self, told: int, oldest: int, now_ns: int) -> None:
-        """The board overwrote what we miss: go on with what it has; the hole shows in the samples' numbers.
-
-        Only where it answers what we said of the frame expected now: an older word would lead back.
-        """
-        if self.streaming and (told - self._told_since) & 255 < 128:
+        """The board overwrote what we miss: go on with what it has; the hole shows in the samples' numbers."""
+        if self.streaming and self._intake.is_gone(told):
             self.counters.gone += 1
-            self._expect(oldest)
-            self._acknowledge()
+            self._intake.expect(oldest)
+            self._tell(self._intake.ack())
             self._arm(now_ns)
 
-    def _answered(self, seq: int, message: Ack | Nak | Result | StateChunk, now_ns: int) -> list[Event]:
-        place = (seq - self._base) & 255
-        if place >= len(self._pending) or self._pending[place].answer is not None:
+    def _answered(self, seq: int, message: Answer, now_ns: int) -> list[Event]:
+        taken = self._window.answer(seq, message, now_ns)
+        if taken is None:
             self.counters.duplicates += 1
             return []
-        request = self._pending[place]
-        request.answer = message
+        rtt_ns, again = taken
         self._credits = message.credits if isinstance(message, Ack | Result) else self._credits
         self._silent = self._backoff = 0
-        if request.tries == 1:  # Karn: an answer to a repeated request measures nothing
-            self._measure(now_ns - request.sent_ns)
-        if place and self._base + place > self._rewound:
-            self.counters.gaps += 1
-            self._rewound = self._base + place
-            self._send_again(self._base, now_ns, self._base + place)
-        events: list[Event] = []
-        while self._pending and (answer := self._pending[0].answer) is not None:
-            self._pending.popleft()
-            events.append(Answered(self._base, answer))
-            self._base += 1
+        if rtt_ns is not None:
+            self._measure(rtt_ns)
+        self.counters.gaps += bool(again)
+        self._send_again(again)
         self._arm(now_ns)
-        return events
+        return [*self._window.delivered()]
 
     def _measure(self, rtt_ns: int) -> None:
         """Three times a smoothed round trip."""
         three = min(max(3 * rtt_ns, MIN_RTO_NS), MAX_RTO_NS)
         self._rto_ns += (three - self._rto_ns) // (8 if three < self._rto_ns else 2)
 
-    def _rewind(self, seq: int, now_ns: int) -> None:
-        """The board misses `seq`: send again from there, once for each gap."""
-        place = (seq - self._base) & 255
-        if place < len(self._pending) and self._base + place >= self._rewound:
-            self.counters.gaps += 1
-            self._rewound = self._base + place + 1
-            self._send_again(self._base + place, now_ns)
-            self._arm(now_ns)
-
-    def _send_again(self, first: int, now_ns: int, stop: int | None = None) -> None:
-        last = self._base + len(self._pending) if stop is None else stop
-        for ticket in range(first, last):
-            request = self._pending[ticket - self._base]
-            if request.answer is None:
-                request.tries += 1
-                request.sent_ns = now_ns
-                self.counters.resent += 1
-                self._out.append(encode(request.wire))
+    def _send_again(self, frames: list[Frame]) -> None:
+        self.counters.resent += len(frames)
+        self._out += map(encode, frames)

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from edge_rnn.errors import LinkError
 
-from .link import Answered, Link, Opened
+from .link import Link, Opened
 from .messages import Data, GetState, Info, Nak, Reason, Request, Reset, Result, Role, SetState, StateChunk, Stats
 from .port import Port
+from .window import Answered
 
 I32 = npt.NDArray[np.int32]
 PATIENCE_S = 10.0

@@ -14,8 +14,9 @@ import pytest
 from c_tools import DEVICE, HERE, SANITIZE, STRICT, compile_c, frame_sources, run
 from edge_rnn.firmware_bridge.board import Board
 from edge_rnn.firmware_bridge.framing import Decoder, Frame, encode
-from edge_rnn.firmware_bridge.link import Answered, Link
+from edge_rnn.firmware_bridge.link import Link
 from edge_rnn.firmware_bridge.messages import Data, Role
+from edge_rnn.firmware_bridge.window import Answered
 from lossy_wire import HASH, LossyWire, Mixer, inference_info, sensor_info
 
 SOURCES = ["ernn_frame.c", "ernn_crc.c", "ernn_link.c", "ernn_blob.c"]

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 from edge_rnn.firmware_bridge.framing import Decoder, Frame, encode
-from edge_rnn.firmware_bridge.link import Answered, Link, Opened
+from edge_rnn.firmware_bridge.link import Link, Opened
 from edge_rnn.firmware_bridge.messages import (
     Ack,
     BlobBegin,
@@ -30,6 +30,7 @@ from edge_rnn.firmware_bridge.messages import (
     StateChunk,
     Stats,
 )
+from edge_rnn.firmware_bridge.window import Answered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lossy_wire import HASH, LossyWire, Mixer, inference_info, make_board, sensor_info
