@@ -14,6 +14,12 @@ OUTSIDE = {
     "export": ("edge_rnn.export.exporting", "train"),
     "tune": ("edge_rnn.export.tuning", "train"),
     "import": ("edge_rnn.export.from_state", "train"),
+    "ports": ("edge_rnn.firmware_bridge.port", "serial"),
+    "boards as sources": ("edge_rnn.firmware_bridge.reader", "serial"),
+    "devices": ("edge_rnn.firmware_bridge.probe", "serial"),
+    "sim": ("edge_rnn.firmware_bridge.simulator", "serial"),
+    "simulated boards": ("edge_rnn.firmware_bridge.board", "serial"),
+    "messages of the wire": ("edge_rnn.firmware_bridge.messages", "serial"),
 }
 
 

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import EdgeRnnError
-
-PROBE = "edge_rnn.firmware_bridge.probe"
+from ..outside import outside
 
 
 def devices(
@@ -25,7 +24,7 @@ def devices(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List serial ports: stable name, format, rate and channels seen."""
-    bridge = importlib.import_module(PROBE)
+    bridge = outside("devices")
     found = [bridge.Found(url, url) for url in urls] if urls else bridge.plugged()
     if listen:
         found = [_with_description(bridge.probe(one.url, seconds), one) for one in found]
@@ -79,7 +78,7 @@ def _checks(urls: list[str] | None, seconds: float) -> Iterator[dict[str, Any]]:
         return
     yield {"what": "pyserial", "ok": True, "says": "installed"}
     yield _group()
-    bridge = importlib.import_module(PROBE)
+    bridge = outside("devices")
     found = [bridge.Found(url, url) for url in urls] if urls else bridge.plugged()
     if not found:
         yield {"what": "ports", "ok": None, "says": "none is plugged in"}

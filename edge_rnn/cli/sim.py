@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import typer
 
 from ..errors import DataError, UsageError
+from ..outside import outside
 
-BRIDGE = "edge_rnn.firmware_bridge"
 LARGEST = 32_767
 SUFFIXES = {"%": 0.01, "ms": 0.001, "s": 1.0, "min": 60.0, "ppm": 1.0, "": 1.0}
 
@@ -42,7 +41,7 @@ def sim(
     """
     from ..model import load
 
-    simulator_module = importlib.import_module(f"{BRIDGE}.simulator")
+    simulator_module = outside("sim")
     mischief = simulator_module.Mischief(
         drop=number(drop, "%"),
         corrupt=number(corrupt, "%"),
@@ -98,8 +97,8 @@ def _values(bundle: Any, recording: str, channels: tuple[str, ...]) -> tuple[Any
 
 def _board(model: Any, role: str, values: Any, scale: float) -> tuple[Any, list[tuple[int, ...]]]:
     """How to make a freshly booted board, and its samples as int16."""
-    board = importlib.import_module(f"{BRIDGE}.board")
-    messages = importlib.import_module(f"{BRIDGE}.messages")
+    board = outside("simulated boards")
+    messages = outside("messages of the wire")
     manifest = model.manifest
     width = len(manifest.channels)
     common = {"rate_mhz": round(manifest.rate_hz * 1000), "channels": width, "max_payload": 240}

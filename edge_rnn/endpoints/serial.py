@@ -5,17 +5,15 @@ A board that speaks the wire gives numbered samples; one that prints lines is re
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..errors import SourceError
+from ..outside import outside
 from ..recording import Chunk
 from .lines import LineDecoder
-
-BRIDGE = "edge_rnn.firmware_bridge"
 
 
 class SerialSource:
@@ -24,8 +22,8 @@ class SerialSource:
     def __init__(self, url: str, channels: tuple[str, ...], *, strict: bool = False) -> None:
         self._strict = strict
         self._channels = channels
-        port = importlib.import_module(f"{BRIDGE}.port").Port(url)
-        self._bridge = importlib.import_module(f"{BRIDGE}.reader")
+        port = outside("ports").Port(url)
+        self._bridge = outside("boards as sources")
         self.reader: Any = self._bridge.Reader(port)
         self._decoder = LineDecoder(channels, strict)
 
@@ -83,7 +81,7 @@ class SerialSink:
     """Lines to a port, as text; what is written while the line is out is lost and counted."""
 
     def __init__(self, url: str) -> None:
-        self._port: Any = importlib.import_module(f"{BRIDGE}.port").Port(url)
+        self._port: Any = outside("ports").Port(url)
         self.lost = 0
 
     def write(self, lines: Iterable[str]) -> None:
