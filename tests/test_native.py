@@ -15,6 +15,7 @@ from edge_rnn.engine import State
 from edge_rnn.engines import native
 from edge_rnn.engines.numpy import NumpyEngine, open_graph, reference_state
 from edge_rnn.errors import UsageError
+from edge_rnn.graph import Graph
 
 from .int8_models import GOLDEN_NAMES, KINDS, float_graph, golden_graph, random_graph, random_layers, read_golden
 
@@ -97,6 +98,28 @@ def test_a_group_is_many_streams_in_lockstep(isa):
         for t in range(30):
             float64.step(x[t, s : s + 1], truth, reference)
         assert np.abs(y[-1] - reference[0]).max() < 5e-6
+
+
+@built
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("gate", [4.0, 6.0, 8.0, 9.5, 15.0])
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_a_unit_with_a_saturated_gate_does_not_leak(isa, gate, kind):
+    """A slow unit adds up what its gate is wrong by: 4e-7 a step moved it by 1e-4 in a thousand steps."""
+    graph = float_graph(np.random.default_rng(7), [kind], 3, 2, units=8)
+    arrays = {name: array.copy() for name, array in graph.arrays.items()}
+    for name in ("l0.w_ih", "l0.w_hh"):
+        arrays[name][8:16] = 0  # GRU's z and LSTM's f: the second gate of both
+    arrays["l0.b_ih"][8:16], arrays["l0.b_hh"][8:16] = gate, 0
+    graph = Graph("float32", graph.layers, arrays)
+    x = np.random.default_rng(8).normal(0, 1, (1000, 3)).astype(np.float32)
+    engine, truth = native.NativeEngine(graph, isa), NumpyEngine(graph, np.float64)
+    y, exact = np.empty((1000, 2), np.float32), np.empty((1000, 2))
+    state, exact_state = State(graph.states), reference_state(graph)
+    engine.run(x, state, y)
+    truth.run(x, exact_state, exact)  # type: ignore[arg-type]
+    for mine, theirs in zip(state.arrays, exact_state.arrays, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=2e-5)
 
 
 @built

@@ -1,17 +1,26 @@
-/* float32 tanh and sigmoid without libm: x P(x^2) / Q(x^2) on a clamped range, within 4.4e-7 of the truth. */
+/* float32 tanh and sigmoid without libm, as ernn_tanh.h has them. */
 #ifndef ERNN_REAL_H
 #define ERNN_REAL_H
+
+#include <string.h>
 
 #include "ernn.h"
 #include "ernn_tanh.h"
 
 static inline float ernn_tanhf(float x) {
-    if (x > ERNN_TANH_LIMIT) x = ERNN_TANH_LIMIT;
-    if (x < -ERNN_TANH_LIMIT) x = -ERNN_TANH_LIMIT;
-    float y = x * x;
-    float p = ((ERNN_TANH_P3 * y + ERNN_TANH_P2) * y + ERNN_TANH_P1) * y + ERNN_TANH_P0;
-    float q = (((ERNN_TANH_Q4 * y + ERNN_TANH_Q3) * y + ERNN_TANH_Q2) * y + ERNN_TANH_Q1) * y + 1.0f;
-    return x * p / q;
+    float a = (x < 0.0f ? -x : x);
+    if (a > ERNN_TANH_LIMIT) a = ERNN_TANH_LIMIT;
+    a *= ERNN_TANH_SCALE;
+    float rounded = a + ERNN_TANH_ROUND;
+    float f = a - (rounded - ERNN_TANH_ROUND);
+    float p = ((((ERNN_TANH_P5 * f + ERNN_TANH_P4) * f + ERNN_TANH_P3) * f + ERNN_TANH_P2) * f + ERNN_TANH_P1) * f + 1.0f;
+    uint32_t k, e;
+    memcpy(&k, &rounded, 4);
+    memcpy(&e, &p, 4);
+    e += k << 23;
+    memcpy(&p, &e, 4);
+    float y = 1.0f - 2.0f / (1.0f + p);
+    return x < 0.0f ? -y : y;
 }
 
 static inline float ernn_sigmoidf(float x) { return 0.5f + 0.5f * ernn_tanhf(0.5f * x); }

@@ -1,18 +1,21 @@
-/* tanh(x) = x P(x^2) / Q(x^2) on [-LIMIT, LIMIT], a minimax fit of degree 3 over 4 (iteratively reweighted least
- * squares in float64). Evaluated in float32 it is within 4.4e-7 of tanh on the whole line and never beyond 1.
- * The host's SIMD variants and the portable kernel share these numbers.
+/* tanh(x) = sign(x) (1 - 2 / (1 + e)), e = exp(2 |x|) = 2^k p(f), where k + f = |x| * 2 / ln 2 and |f| <= 1/2.
+ * p is a minimax fit of 2^f with p(0) = 1, relative error 1e-7 (iteratively reweighted least squares in float64).
+ *
+ * In float32 it is within 2e-7 of tanh, and within 3e-8 beyond |x| = 3: a rational fit is as good near 0, but its
+ * rounding stays 4e-7 where a gate saturates, and a slow unit adds that up over a thousand steps. tanh(0) is 0.
+ * Adding ROUND, 1.5 * 2^23, leaves k in the low bits of a float. The host's SIMD variants and the portable kernel
+ * share these numbers.
  */
 #ifndef ERNN_TANH_H
 #define ERNN_TANH_H
 
-#define ERNN_TANH_LIMIT 7.9f
-#define ERNN_TANH_P0 0.9999994039535522f
-#define ERNN_TANH_P1 0.12922686338424683f
-#define ERNN_TANH_P2 0.0029485123232007027f
-#define ERNN_TANH_P3 1.1414685104682576e-05f
-#define ERNN_TANH_Q1 0.4625580608844757f
-#define ERNN_TANH_Q2 0.02380351535975933f
-#define ERNN_TANH_Q3 0.00023839551431592554f
-#define ERNN_TANH_Q4 2.4572426582381013e-07f
+#define ERNN_TANH_LIMIT 9.1f /* 1 - tanh is less than half a unit in the last place */
+#define ERNN_TANH_SCALE 2.8853900817779268f
+#define ERNN_TANH_ROUND 12582912.0f
+#define ERNN_TANH_P1 0.6931470036506653f
+#define ERNN_TANH_P2 0.24022242426872253f
+#define ERNN_TANH_P3 0.05550733581185341f
+#define ERNN_TANH_P4 0.009671512991189957f
+#define ERNN_TANH_P5 0.001326472731307149f
 
 #endif

@@ -17,11 +17,13 @@ typedef struct {
 } place;
 
 INLINE vf tanh_(vf x) {
-    x = minf(maxf(x, splat(-ERNN_TANH_LIMIT)), splat(ERNN_TANH_LIMIT));
-    const vf y = x * x, yy = y * y;
-    const vf p = (ERNN_TANH_P1 * y + ERNN_TANH_P0) + (ERNN_TANH_P3 * y + ERNN_TANH_P2) * yy;
-    const vf q = ((ERNN_TANH_Q1 * y + 1.0f) + (ERNN_TANH_Q3 * y + ERNN_TANH_Q2) * yy) + ERNN_TANH_Q4 * (yy * yy);
-    return x * p / q;
+    const vi sign = (vi)x & splati(INT32_MIN);
+    const vf a = minf((vf)((vi)x ^ sign), splat(ERNN_TANH_LIMIT)) * ERNN_TANH_SCALE;
+    const vf rounded = a + ERNN_TANH_ROUND, f = a - (rounded - ERNN_TANH_ROUND), ff = f * f;
+    const vf p = (ERNN_TANH_P1 * f + 1.0f) + (ERNN_TANH_P3 * f + ERNN_TANH_P2) * ff +
+                 (ERNN_TANH_P5 * f + ERNN_TANH_P4) * (ff * ff);
+    const vf e = (vf)((vi)p + ((vi)rounded << 23));
+    return (vf)((vi)(1.0f - 2.0f / (1.0f + e)) ^ sign);
 }
 
 INLINE vf sigmoid_(vf half) { return 0.5f + 0.5f * tanh_(half); }
