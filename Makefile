@@ -36,6 +36,7 @@ guarantees: $(NATIVE)          ## every promise in full size with its negative c
 
 accuracy: $(READY)             ## three trainings a data set, scored on people never seen; rewrites docs/accuracy.md
 	$(BIN)/python tools/accuracy.py
+	$(BIN)/python tools/accuracy_int8.py
 
 # constraints.txt pins torch to the CPU build, so that no package of this set pulls gigabytes.
 $(READY): pyproject.toml constraints.txt

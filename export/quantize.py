@@ -19,6 +19,7 @@ from edge_rnn.graph import Graph, Layer
 from .calibration import F64, Calibration, trace
 from .input_scale import InputScale, choose_input_scale
 from .quantize_report import QuantizeReport, measure
+from .rounding import input_moments, round_together
 
 Q15 = 2.0**-15
 LARGEST_WEIGHT = {8: 127, 4: 7}
@@ -33,8 +34,17 @@ class Quantized(NamedTuple):
     report: QuantizeReport
 
 
-def quantize(graph: Graph, calibration: Calibration, *, bits: int = 8, input_scale: str = "auto") -> Quantized:
+def quantize(
+    graph: Graph,
+    calibration: Calibration,
+    *,
+    bits: int = 8,
+    input_scale: str = "auto",
+    rounding: str = "together",
+) -> Quantized:
     """Post-training quantization of a float32 graph; `bits` is 8 or 4 (weights), `input_scale` auto, range or lsb.
+
+    `rounding` "together" lets the errors of a row cancel on the calibration samples (rounding.py), "nearest" does not.
 
     Raises UsageError where the network does not fit the arithmetic, with the layer's and the row's name.
     """
@@ -44,10 +54,13 @@ def quantize(graph: Graph, calibration: Calibration, *, bits: int = 8, input_sca
         raise UsageError(f"quantize expects 8 or 4 bits, got {bits}")
     if calibration.samples.shape[1] != graph.inputs:
         raise UsageError(f"the network has {graph.inputs} inputs, calibration {calibration.samples.shape[1]} channels")
+    if rounding not in ("together", "nearest"):
+        raise UsageError(f"rounding is {rounding!r}, expected together or nearest")
     exponents = choose_exponents(graph, calibration)
+    moments = input_moments(graph, calibration) if rounding == "together" else None
 
     def build(sx: Array) -> Graph:
-        return quantize_with(graph, sx, exponents, bits)
+        return quantize_with(graph, sx, exponents, bits, moments)
 
     scale: InputScale = choose_input_scale(graph, calibration, input_scale, build)
     try:
@@ -58,8 +71,16 @@ def quantize(graph: Graph, calibration: Calibration, *, bits: int = 8, input_sca
     return Quantized(result, measure(graph, result, calibration, scale))
 
 
-def quantize_with(graph: Graph, sx: Array, exponents: Sequence[int | None], bits: int = 8) -> Graph:
+def quantize_with(
+    graph: Graph,
+    sx: Array,
+    exponents: Sequence[int | None],
+    bits: int = 8,
+    moments: Sequence[F64] | None = None,
+) -> Graph:
     """The int8 graph for given input scales (I,) float32 and activation exponents, one for each layer.
+
+    With `moments` of each layer's inputs (rounding.py) the weights of a row are rounded together.
 
     Raises BundleError at the first broken obligation.
     """
@@ -71,6 +92,12 @@ def quantize_with(graph: Graph, sx: Array, exponents: Sequence[int | None], bits
         w = {name: a.astype(np.float64) for name, a in graph.layer_arrays(index).items()}
         if index == 0:
             w = fold_input(w, mean, std, sx)
+        if moments is not None:
+            a = moments[index]
+            if index == 0:
+                unit = np.append(1 / (sx.astype(np.float64) * 2.0**15), np.ones(len(a) - len(sx)))
+                a = a * unit[:, None] * unit
+            w = round_together(layer, w, a, LARGEST_WEIGHT[bits])
         s_out = Q15 if exponent is None else 2.0 ** -(16 - exponent)
         made = _dense(w, s_in, bits) if layer.kind == "dense" else _recurrent(layer, w, s_in, s_out, bits)
         arrays.update({f"l{index}.{name}": array for name, array in made.items()})

@@ -8,7 +8,6 @@ The only place that looks at a test split. Nothing is chosen here.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +96,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(TARGETS), help="data sets; default: all")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"), help="where the trainings are left")
     parser.add_argument("--out", type=Path, default=Path("docs/accuracy.md"))
     options = parser.parse_args()
     sections, good = [], True
     for name in options.names:
         dataset = open_dataset(name)
-        with tempfile.TemporaryDirectory() as folder:
-            rows = [measure(dataset, seed, Path(folder) / str(seed)) for seed in range(options.seeds)]
+        rows = [measure(dataset, seed, options.runs / f"{name}_gru_{seed}") for seed in range(options.seeds)]
         sections.append(section(dataset, rows))
         print(sections[-1], flush=True)
         good &= bool(np.mean([row.test for row in rows]) >= TARGETS[name])
