@@ -75,8 +75,8 @@ class Sink(_Table):
 
     @model_validator(mode="after")
     def _acknowledged_by_whom(self) -> Sink:
-        if self.delivery == "app-ack" and _scheme(self.url) != "mqtt":
-            raise ValueError('delivery = "app-ack" is for mqtt:// sinks, this one is not: leave it out')
+        if self.delivery == "app-ack" and _scheme(self.url) not in ("mqtt", "unix"):
+            raise ValueError('delivery = "app-ack" is for mqtt:// and unix:// sinks, this one is neither: leave it out')
         return self
 
     @property

@@ -27,7 +27,8 @@ class Place:
     """Where a pipeline stands: everything that is needed to go on as if nothing had happened.
 
     `generation` counts the fresh starts (a new model, a state that was lost), `cursor` the samples taken from the
-    source, and `state` is the stream's snapshot; empty before the first sample.
+    source (of a live one: those that went by), `state` is the stream's snapshot, empty before the first sample, and
+    `wall_ns` when that was, an annotation that says how long a live source was not listened to.
     """
 
     generation: int
@@ -35,6 +36,7 @@ class Place:
     cursor: int = 0
     finished: bool = False
     state: bytes = b""
+    wall_ns: int = 0
 
 
 @dataclass(slots=True)

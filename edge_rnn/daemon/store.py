@@ -30,7 +30,8 @@ CUT = 0.9
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE place (pipeline TEXT PRIMARY KEY, generation INTEGER NOT NULL, digest TEXT NOT NULL,
-                    cursor INTEGER NOT NULL, finished INTEGER NOT NULL, state BLOB NOT NULL);
+                    cursor INTEGER NOT NULL, finished INTEGER NOT NULL, state BLOB NOT NULL,
+                    wall_ns INTEGER NOT NULL);
 CREATE TABLE event (n INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, line TEXT NOT NULL);
 CREATE TABLE sink (name TEXT PRIMARY KEY, acked INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE lost (sink TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
@@ -79,9 +80,9 @@ class Store:
         """Where a pipeline stood at the last commit; None when it has never run."""
         with self._lock:
             row = self._db.execute(
-                "SELECT generation, digest, cursor, finished, state FROM place WHERE pipeline = ?", (pipeline,)
+                "SELECT generation, digest, cursor, finished, state, wall_ns FROM place WHERE pipeline = ?", (pipeline,)
             ).fetchone()
-        return None if row is None else Place(row[0], row[1], row[2], bool(row[3]), row[4])
+        return None if row is None else Place(row[0], row[1], row[2], bool(row[3]), row[4], row[5])
 
     def begin(self, pipeline: str, digest: str) -> Place:
         """A fresh start from the zero state, durable before the first event carries its generation."""
@@ -103,8 +104,8 @@ class Store:
         for record in batch.records:
             self._insert(record.key, record.line)
         self._db.executemany(
-            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?)",
-            [(p, s.generation, s.digest, s.cursor, s.finished, s.state) for p, s in batch.places.items()],
+            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(p, s.generation, s.digest, s.cursor, s.finished, s.state, s.wall_ns) for p, s in batch.places.items()],
         )
         for sink, upto in batch.acked.items():
             self._acknowledge(sink, upto)

@@ -1,0 +1,149 @@
+"""Events to an MQTT broker by paho: QoS 1, in order, at most `window` under way; the store is the queue, not paho.
+
+    mqtt://[USER:PASSWORD@]HOST[:PORT]/PREFIX
+    PREFIX/DEVICE/PIPELINE/event     one event a message; PIPELINE is _ for what concerns them all
+    PREFIX/DEVICE/status             retained: {"online":true}, and by last will false
+    PREFIX/DEVICE/ack                app-ack: the consumer publishes the `n` of the last event that is safe with it
+
+A PUBACK is custody, not durability: a broker that is killed forgets what it acknowledged. With app-ack an event is
+sent again until the consumer itself has it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..errors import MissingExtra, UsageError
+from . import config
+from .deliveries import numbered
+from .outlet import SinkDown
+from .store import Waiting
+
+CONNECT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 15
+PORT = 1883
+
+
+class MqttDelivery:
+    """One connection at a time; the outlet opens another when it breaks."""
+
+    def __init__(self, sink: config.Sink, device: str) -> None:
+        parts = urlsplit(sink.url)
+        prefix = unquote(parts.path.strip("/")) or "edge-rnn"
+        if not parts.hostname or any(wild in prefix for wild in "+#"):
+            raise UsageError(f"{sink.name} names no host or has + or #: expected mqtt://HOST[:PORT]/PREFIX")
+        self._host, self._port = parts.hostname, parts.port or PORT
+        self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
+        self._base = f"{prefix}/{device}"
+        self._name = f"edge-rnn-{device}"
+        self._app_ack, self._timeout_s = sink.delivery == "app-ack", sink.ack_timeout_s
+        self._window = sink.window
+        self._client: Any = None
+        self._changed = threading.Condition()
+        self._ready = False
+        self._refusal: str | None = None
+        self._given: set[int] = set()  # message ids that the broker has
+        self._acked = 0
+
+    def open(self) -> None:
+        """Connect and wait for the broker's answer."""
+        try:
+            from paho.mqtt.client import Client
+            from paho.mqtt.enums import CallbackAPIVersion
+        except ModuleNotFoundError as error:
+            raise MissingExtra("paho-mqtt", "daemon", "an mqtt:// sink") from error
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self._name, reconnect_on_failure=False)
+        client.max_inflight_messages_set(self._window)
+        client.connect_timeout = CONNECT_SECONDS
+        if self._login[0]:
+            client.username_pw_set(*self._login)
+        client.will_set(f"{self._base}/status", '{"online":false}', 1, True)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_message = self._on_publish, self._on_message
+        self._ready, self._refusal, self._given, self._acked = False, None, set(), 0
+        self._client = client
+        try:
+            client.connect(self._host, self._port, KEEPALIVE_SECONDS)
+        except OSError as error:
+            raise SinkDown(f"cannot connect to {self._host}:{self._port}: {error.strerror or error}") from error
+        client.loop_start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._refusal is not None, CONNECT_SECONDS)
+            if not self._ready:
+                raise SinkDown(f"{self._host} refused the connection: {self._refusal or 'no answer'}")
+        client.publish(f"{self._base}/status", '{"online":true}', 1, True)
+
+    def deliver(self, lines: list[Waiting]) -> int:
+        """Publish, then wait for the broker, or for the consumer."""
+        deadline = time.monotonic() + self._timeout_s
+        sent: list[tuple[int, int]] = []
+        for line in lines:
+            pipeline = json.loads(line.line).get("pipeline", "_")
+            info = self._client.publish(f"{self._base}/{pipeline}/event", numbered(line), 1)
+            sent.append((info.mid, line.n))
+        last = lines[-1].n
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._refusal is not None or self._upto(sent) == last, max(deadline - time.monotonic(), 0.0)
+            )
+            upto = self._upto(sent)
+            self._given.difference_update(mid for mid, _ in sent)
+            if self._refusal is not None and not upto:
+                raise SinkDown(f"{self._host} is gone: {self._refusal}")
+            return upto
+
+    def close(self) -> None:
+        """Say goodbye; the last will is for those who cannot."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if self._ready:
+            client.publish(f"{self._base}/status", '{"online":false}', 1, True)
+        client.disconnect()
+        client.loop_stop()
+        with self._changed:
+            self._refusal = self._refusal or "closed"
+            self._changed.notify_all()
+
+    def _upto(self, sent: list[tuple[int, int]]) -> int:
+        """The number up to which all arrived: an acknowledgement out of its turn waits for those before."""
+        if self._app_ack:
+            return min(self._acked, sent[-1][1])
+        upto = 0
+        for mid, n in sent:
+            if mid not in self._given:
+                break
+            upto = n
+        return upto
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        with self._changed:
+            if reason.is_failure:
+                self._refusal = str(reason)
+            else:
+                self._ready = True
+                if self._app_ack:
+                    client.subscribe(f"{self._base}/ack", 1)
+            self._changed.notify_all()
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        with self._changed:
+            if client is self._client:
+                self._refusal = str(reason)
+            self._changed.notify_all()
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
+        with self._changed:
+            self._given.add(mid)
+            self._changed.notify_all()
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        text = message.payload
+        if len(text) <= 20 and text.isdigit():
+            with self._changed:
+                self._acked = max(self._acked, int(text))
+                self._changed.notify_all()

@@ -1,0 +1,129 @@
+"""Between a source's thread and the step thread: chunks in order, bounded in samples.
+
+A live source drops its oldest samples when nobody has time for them, and the hole becomes a Gap: samples that carry
+no time or number of their own are numbered here. A source that can be read again waits instead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..recording import Chunk
+
+
+class Ring:
+    """One pipeline's input. `cursor` is how many samples of the source were taken before."""
+
+    def __init__(self, limit: int, live: bool, news: Callable[[], None], cursor: int = 0) -> None:
+        self.live = live
+        self.dropped = 0
+        self.came = cursor
+        self.ended = False
+        self._limit = limit
+        self._news = news
+        self._skip = 0
+        self._waiting = 0
+        self._queue: deque[Chunk] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def reopened(self, missed: int = 0) -> None:
+        """The source begins anew: from its first sample when it can be read again, else after `missed` samples."""
+        with self._changed:
+            if self.live:
+                self.came += missed
+            else:
+                self._skip = self.came
+
+    def put(self, chunk: Chunk) -> bool:
+        """Take a chunk; False when nobody wants more."""
+        rows = len(chunk.samples)
+        with self._changed:
+            if self._skip:
+                known = min(self._skip, rows)
+                self._skip -= known
+                chunk, rows = _from(chunk, known), rows - known
+            if not rows:
+                return not self._closed
+            if self.live and chunk.t_ns is None and chunk.seq is None:
+                chunk = replace(chunk, seq=np.arange(self.came, self.came + rows))
+            self.came += rows
+            if not self.live:
+                self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
+            if self._closed:
+                return False
+            self._queue.append(chunk)
+            self._waiting += rows
+            while self._waiting > self._limit and self.live:
+                self._drop_oldest()
+        self._news()
+        return True
+
+    def end(self) -> None:
+        """The source has no more samples, ever."""
+        with self._changed:
+            self.ended = True
+        self._news()
+
+    def take(self) -> tuple[list[Chunk], bool]:
+        """All that waits, and whether it is the end."""
+        with self._changed:
+            chunks = list(self._queue)
+            self._queue.clear()
+            self._waiting = 0
+            self._changed.notify_all()
+            return chunks, self.ended
+
+    def close(self) -> None:
+        """Want no more; a waiting `put` returns."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._queue.popleft()
+        gone = min(self._waiting - self._limit, len(oldest.samples))
+        self.dropped += gone
+        self._waiting -= gone
+        rest = _from(oldest, gone)
+        if len(rest.samples):
+            self._queue.appendleft(replace(rest, restart=oldest.restart))
+        elif oldest.restart and self._queue:
+            self._queue[0] = replace(self._queue[0], restart=True)
+
+
+def joined(chunks: list[Chunk]) -> list[Chunk]:
+    """The same samples in fewer chunks: neighbours with keys of the same kind become one."""
+    groups: list[list[Chunk]] = []
+    for chunk in chunks:
+        last = groups[-1][-1] if groups else None
+        if last is None or chunk.restart or _kind(last) != _kind(chunk):
+            groups.append([chunk])
+        else:
+            groups[-1].append(chunk)
+    return [_concatenated(group) for group in groups]
+
+
+def _concatenated(group: list[Chunk]) -> Chunk:
+    if len(group) == 1:
+        return group[0]
+    t_ns = None if group[0].t_ns is None else np.concatenate([c.t_ns for c in group if c.t_ns is not None])
+    seq = None if group[0].seq is None else np.concatenate([c.seq for c in group if c.seq is not None])
+    return Chunk(np.concatenate([c.samples for c in group]), t_ns, seq, group[0].restart, group[0].name)
+
+
+def _kind(chunk: Chunk) -> tuple[bool, bool]:
+    return chunk.t_ns is None, chunk.seq is None
+
+
+def _from(chunk: Chunk, row: int) -> Chunk:
+    """The chunk without its first rows."""
+    if not row:
+        return chunk
+    t_ns, seq = (None if keys is None else keys[row:] for keys in (chunk.t_ns, chunk.seq))
+    return replace(chunk, samples=chunk.samples[row:], t_ns=t_ns, seq=seq, restart=False)

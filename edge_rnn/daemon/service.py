@@ -1,0 +1,285 @@
+"""The daemon: sources -> rings -> step thread -> committer -> outlets, each on its own thread.
+
+It must never wait for a disk or a peer on the step thread, and never acknowledge what is not durable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import EdgeRnnError, SnapshotError, UsageError
+from ..model import Model, load
+from .clients import Clients
+from .committer import Committer
+from .config import Config, Pipeline
+from .config import Source as SourceTable
+from .deliveries import open_delivery
+from .feed import Feed, Open, open_configured, replayable
+from .lane import Lane
+from .outlet import Outlet
+from .records import Batch, Place
+from .ring import Ring
+from .store import Store
+from .unit import Unit, missed_samples
+
+log = logging.getLogger("edge_rnn")
+
+BEAT_SECONDS = 0.2
+
+
+class Service:
+    """Everything that runs. `apply` starts it and changes it; `stop` ends it within `stop_s`."""
+
+    def __init__(self, config: Config, open_source: Open = open_configured, store: Store | None = None) -> None:
+        self.config = config
+        self.beats = 0
+        self.began_ns = time.monotonic_ns()
+        self.first_step_ns: int | None = None
+        self._open_source = open_source
+        self._lock_file = _only_one(Path(config.service.state_dir))
+        self.store = store or Store(config.service.state_dir)
+        self.committer = Committer(self.store, self._committed)
+        self.units: dict[str, Unit] = {}
+        self.outlets: dict[str, tuple[Any, Outlet]] = {}
+        self.clients = Clients(config.service.socket) if config.service.socket else None
+        self._news = threading.Event()
+        self._stopping = threading.Event()
+        self._units_lock = threading.Lock()
+        self._steps = threading.Thread(target=self._run, name="edge-rnn step", daemon=True)
+
+    def start(self) -> None:
+        """Load the models and begin; raises what is wrong with the first of them."""
+        models = self._models(self.config)
+        self.committer.start()
+        self._set_outlets(self.config)
+        self._set_units(self.config, models)
+        self._steps.start()
+        if self.clients is not None:
+            self.clients.start()
+
+    def apply(self, config: Config) -> None:
+        """Change to another configuration; raises when it cannot be, and then the old one runs on untouched.
+
+        What stands in both is not interrupted; clients stay connected. `state_dir` and `socket` need a restart.
+        """
+        for key in ("state_dir", "socket"):
+            if getattr(config.service, key) != getattr(self.config.service, key):
+                raise UsageError(f"service.{key} changes only with a restart of the daemon")
+        models = self._models(config)
+        for sink in config.sink:
+            open_delivery(sink, config.device.name).close()
+        self._set_outlets(config)
+        self._set_units(config, models)
+        self.config = config
+
+    @property
+    def finished(self) -> bool:
+        """Whether every source has ended for good and its last events are durable."""
+        with self._units_lock:
+            return all(lane.finished for unit in self.units.values() for lane in unit.lanes)
+
+    @property
+    def broken(self) -> bool:
+        """Whether no pipeline works any more."""
+        with self._units_lock:
+            lanes = [lane for unit in self.units.values() for lane in unit.lanes]
+            return bool(lanes) and all(lane.failed for lane in lanes)
+
+    def beat(self) -> tuple[int, int]:
+        """Two counters that both grow as long as steps are made and events become durable."""
+        return self.beats, self.committer.beats
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until what was told is durable and every sink has it; False when that took too long."""
+        deadline = time.monotonic() + seconds
+        done = self.committer.flush(seconds)
+        for _, outlet in self.outlets.values():
+            done = outlet.drain(max(deadline - time.monotonic(), 0.0)) and done
+        return done and self.committer.flush(max(deadline - time.monotonic(), 0.0))
+
+    def stop(self) -> bool:
+        """End cleanly: step what has come, make it durable, let sinks finish. False when the time did not suffice."""
+        deadline = time.monotonic() + self.config.service.stop_s
+
+        def left(share: float = 1.0) -> float:
+            return max((deadline - time.monotonic()) * share, 0.0)
+
+        for unit in self.units.values():
+            unit.feed.stop()
+        self._stopping.set()
+        self._news.set()
+        self._steps.join(left(0.5))
+        clean = not self._steps.is_alive() and self.drain(left(0.6))
+        for _, outlet in self.outlets.values():
+            outlet.stop()
+        for _, outlet in self.outlets.values():
+            clean = outlet.join(left(0.5)) and clean
+        clean = self.committer.stop(left()) and clean
+        if self.clients is not None:
+            self.clients.stop()
+        if clean:
+            self.store.close()
+        self._lock_file.close()
+        return clean
+
+    def status(self) -> dict[str, Any]:
+        """For `status`, `--json` and tests."""
+        with self._units_lock:
+            units = [unit.status() for unit in self.units.values()]
+        sinks = {
+            name: {"up": o.up, "error": o.error, "delivered": o.delivered, "spooled_bytes": self.store.spooled(name)}
+            for name, (_, o) in self.outlets.items()
+        }
+        return {
+            "device": self.config.device.name,
+            "sources": {key: value for unit in units for key, value in unit["source"].items()},
+            "pipelines": {key: value for unit in units for key, value in unit["pipelines"].items()},
+            "sinks": sinks,
+            "store": {"failing": self.committer.failing, "lost": self.committer.lost},
+        }
+
+    # the step thread
+
+    def _run(self) -> None:
+        checkpoint_s, tick_s = self.config.service.checkpoint_ms / 1e3, self.config.service.tick_ms / 1e3
+        due = time.monotonic() + checkpoint_s
+        while not self._stopping.is_set():
+            self.beats += 1
+            if self._news.wait(BEAT_SECONDS) and tick_s:
+                self._stopping.wait(tick_s)
+            self._news.clear()
+            self._step()
+            if time.monotonic() >= due:
+                self._checkpoint()
+                due = time.monotonic() + checkpoint_s
+        self._step()
+        self._checkpoint()
+
+    def _step(self) -> None:
+        with self._units_lock:
+            for unit in self.units.values():
+                if unit.replayable and self.committer.crowded:
+                    self._news.set()
+                    continue
+                for lane in unit.lanes:
+                    if lane.failed is None:
+                        self._work(lane)
+
+    def _work(self, lane: Lane) -> None:
+        try:
+            batch = lane.work(time.perf_counter_ns)
+        except Exception as error:
+            log.exception("pipeline %s failed, the others go on", lane.pipeline)
+            lane.failed = repr(error)
+            return
+        if batch is not None:
+            self.committer.submit(batch)
+        if self.first_step_ns is None and lane.steps.count:
+            self.first_step_ns = time.monotonic_ns()
+            log.info("first inference %.0f ms after the start", (self.first_step_ns - self.began_ns) / 1e6)
+
+    def _checkpoint(self) -> None:
+        whole = Batch()
+        with self._units_lock:
+            for unit in self.units.values():
+                for lane in unit.lanes:
+                    batch = lane.checkpoint() if lane.failed is None else None
+                    if batch is not None:
+                        whole.absorb(batch)
+        if whole:
+            self.committer.submit(whole)
+
+    def _committed(self, batch: Batch) -> None:
+        """On the committer's thread: these are durable now."""
+        if batch.records or batch.lost:
+            for _, outlet in list(self.outlets.values()):
+                outlet.wake()
+            if self.clients is not None:
+                self.clients.tell([record.line for record in batch.records])
+
+    # what runs
+
+    def _models(self, config: Config) -> dict[str, Model]:
+        return {one.id: load(one.model, one.engine) for one in config.pipeline}
+
+    def _set_outlets(self, config: Config) -> None:
+        wanted = {sink.name: (config.device.name, sink) for sink in config.sink}
+        for name in [name for name, (was, _) in self.outlets.items() if wanted.get(name) != was]:
+            _, outlet = self.outlets.pop(name)
+            outlet.stop()
+            outlet.join(1.0)
+        self.store.keep_for({name: int(sink.spool_mb * (1 << 20)) for name, (_, sink) in wanted.items()})
+        for name, (device, sink) in wanted.items():
+            if name not in self.outlets:
+                delivery = open_delivery(sink, device)
+                outlet = Outlet(name, delivery, self.store, self.committer, sink.window)
+                self.outlets[name] = ((device, sink), outlet)
+                outlet.start()
+
+    def _set_units(self, config: Config, models: dict[str, Model]) -> None:
+        wanted = {
+            source.id: (source, [one for one in config.pipeline if one.source == source.id]) for source in config.source
+        }
+        same = {key: unit for key, unit in self.units.items() if key in wanted and unit.same(*wanted[key], models)}
+        leaving = [unit for key, unit in self.units.items() if key not in same]
+        for unit in leaving:
+            unit.feed.stop()
+            unit.feed.join(1.0)
+        if leaving:  # what they had taken is stepped and durable before another takes their place
+            self._step()
+            self._checkpoint()
+            self.committer.flush(self.config.service.stop_s)
+        fresh = {key: self._unit(*wanted[key], models) for key in wanted if key not in same and wanted[key][1]}
+        with self._units_lock:
+            self.units = same | fresh
+        for unit in fresh.values():
+            unit.start()
+
+    def _unit(self, source: SourceTable, pipelines: list[Pipeline], models: dict[str, Model]) -> Unit:
+        again = replayable(source.url)
+        lanes = [self._lane(source, one, models[one.id], not again) for one in pipelines]
+        first = models[pipelines[0].id].manifest
+        channels = tuple(source.channels) or tuple(channel.name for channel in first.channels)
+        for one in pipelines:
+            inputs = models[one.id].inputs
+            if inputs != len(channels):
+                raise UsageError(f"pipeline {one.id} takes {inputs} channels, source {source.id} has {len(channels)}")
+        feed = Feed(source, channels, source.rate_hz or first.rate_hz, self._open_source)
+        return Unit(source, tuple(pipelines), feed, lanes, again)
+
+    def _lane(self, source: SourceTable, pipeline: Pipeline, model: Model, live: bool) -> Lane:
+        digest = model.manifest.model_digest
+        place = self.store.place(pipeline.id)
+        if place is None or place.digest != digest:
+            place = self.store.begin(pipeline.id, digest)
+        ring, wall_ns = self._ring(source, place, model, live), time.time_ns
+        try:
+            return Lane(pipeline.id, model, place, self.store.installation, ring, wall_ns)
+        except SnapshotError as error:
+            log.error("pipeline %s begins anew: %s", pipeline.id, error)
+            place = self.store.begin(pipeline.id, digest)
+            ring = self._ring(source, place, model, live)
+            return Lane(pipeline.id, model, place, self.store.installation, ring, wall_ns)
+
+    def _ring(self, source: SourceTable, place: Place, model: Model, live: bool) -> Ring:
+        rate_hz = source.rate_hz or model.manifest.rate_hz
+        missed = missed_samples(place, time.time_ns(), rate_hz, model.manifest.gap.long) if live else 0
+        return Ring(source.buffer_samples, live, self._news.set, place.cursor + missed)
+
+
+def _only_one(folder: Path) -> BinaryIO:
+    """A lock that goes with the process: two daemons on one store would each undo the other."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("wb")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"another daemon runs on {folder}: stop it, or choose another state_dir") from error
+    except OSError as error:
+        raise EdgeRnnError(f"cannot use the state_dir {folder}: {error.strerror}") from error
+    return file
