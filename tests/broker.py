@@ -1,0 +1,59 @@
+"""A real mosquitto for the tests: started, killed and started again on the same port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Broker:
+    """Keeps sessions and queues in memory, and writes them to the disk at a clean end."""
+
+    def __init__(self, folder: Path) -> None:
+        if MOSQUITTO is None:
+            pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+            f"persistence true\npersistence_location {folder}/\n"
+            + ("user root\n" if os.getuid() == 0 else "")  # it must be able to write there
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError("mosquitto did not start")
+
+    def stop(self) -> None:
+        """SIGTERM: it remembers its sessions."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL: it forgets what it has acknowledged and not passed on."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
