@@ -12,6 +12,7 @@ OUTSIDE = {
     "train": ("edge_rnn.export.train", "train"),
     "demo": ("edge_rnn.export.demo", "train"),
     "export": ("edge_rnn.export.exporting", "train"),
+    "inspect --plot": ("edge_rnn.export.dynamics_plot", "train"),
     "tune": ("edge_rnn.export.tuning", "train"),
     "import": ("edge_rnn.export.from_state", "train"),
     "ports": ("edge_rnn.firmware_bridge.port", "serial"),

@@ -108,13 +108,32 @@ def verify(
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(metavar="M.ernn", help="A bundle, or an .onnx that edge-rnn exported.")],
+    dynamics: Annotated[bool, typer.Option("--dynamics", help="Measure memory, drift and saturation.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="With --dynamics: draw it there (.png).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a model is: channels, labels, layers, states, size, digests."""
+    """Tell what a model is: channels, labels, layers, states, size, digests; with --dynamics, how it behaves."""
     from ..describe import describe, lines
 
     found = describe(bundle)
+    if dynamics:
+        found["dynamics"] = _dynamics(bundle, plot)
     print(json.dumps(found) if as_json else lines(found))
+    if dynamics and not as_json:
+        for name, value in found["dynamics"].items():
+            print(f"{name}: {json.dumps(value)}")
+
+
+def _dynamics(bundle: Path, plot: Path | None) -> dict[str, Any]:
+    from ..dynamics import measure
+    from ..model import load
+    from ..outside import outside
+
+    model = load(bundle)
+    measured = measure(model)
+    if plot is not None:
+        outside("inspect --plot").plot_dynamics(measured, model.manifest.title, plot)
+    return measured.to_json()
 
 
 def _tell(exported: Any, as_json: bool, weights: Path | None = None) -> None:
