@@ -15,6 +15,7 @@ from .errors import SourceError
 from .events import Event, Score, to_line, when_ns
 from .latency import Histogram
 from .recording import Chunk
+from .statistics import LiveStatistics
 from .stream import Stream
 
 Watcher = Callable[[Chunk, list[Event], int], None]
@@ -29,6 +30,7 @@ class Report:
     events: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
     clock: RateEstimate | None = None
+    statistics: LiveStatistics | None = None
     seconds: float = 0.0
     source_seconds: float = 0.0
     stream_seconds: float = 0.0
@@ -68,8 +70,9 @@ def run(
     source that is lost end the run cleanly: what is active ends, and the report says why.
     """
     sinks = list(sinks)
-    report = Report()
-    period_ns = 1e9 / (stream.model.manifest.rate_hz * pace) if pace else 0.0
+    manifest = stream.model.manifest
+    report = Report(statistics=(statistics := LiveStatistics(manifest.channels, manifest.rate_hz)))
+    period_ns = 1e9 / (manifest.rate_hz * pace) if pace else 0.0
     began = clock_ns()
     chunks = iter(source if not pace else _paced(source, period_ns, clock_ns, sleep))
     try:
@@ -78,6 +81,7 @@ def run(
             if chunk.t_ns is not None:
                 report.clock = report.clock or RateEstimate(stream.model.manifest.rate_hz)
                 report.clock.push(chunk.t_ns, chunk.seq)
+            statistics.push(chunk.samples)
             before = clock_ns()
             events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
             spent = clock_ns() - before

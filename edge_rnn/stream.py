@@ -136,6 +136,10 @@ class Stream:
             for index, row, quality in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
+    def probabilities(self, logits: F32) -> dict[str, float]:
+        """The class probabilities of one row of logits (1, C)."""
+        return dict(zip(self.model.manifest.labels, softmax(logits)[0].tolist(), strict=True))
+
     def finish(self) -> list[Event]:
         """The source closed: end what is active. The next push goes on with a detector that starts anew."""
         return [*self._told(self._detector.end(self._done, "end")), *self._flush()]

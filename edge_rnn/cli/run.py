@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +15,11 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..endpoints.sources import Source
+    from ..events import Event
     from ..flight import FlightRecorder
     from ..model import Model
+    from ..recording import Chunk
+    from ..stream import Stream
 
 
 SOURCES = "A file (CSV, JSON lines, .npz, .ernrec), - (standard input), follow: tcp: unix: udp: mqtt: serial:"
@@ -33,6 +38,7 @@ def run(
     source_rate: Annotated[float, typer.Option(help="With --resample: the source's rate, where it tells none.")] = 0.0,
     flight: Annotated[str, typer.Option(metavar="DIR", help="Keep the raw seconds around each event there.")] = "",
     flight_seconds: Annotated[float, typer.Option(help="How many before it and after it.")] = 10.0,
+    live: Annotated[bool, typer.Option("--live", help="Show scores and events on the terminal.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary on stderr as one JSON object.")] = False,
 ) -> None:
@@ -58,13 +64,17 @@ def run(
         opened = {url: Resampled(one, rate_hz, source_rate) for url, one in opened.items()}
     sinks = [open_sink(url) for url in sink or ["-"]]
     recorder = _flight(flight, flight_seconds, model, source[0]) if flight and len(opened) == 1 else None
+    if live and len(opened) > 1:
+        raise UsageError("--live shows one source")
     if flight and recorder is None:
         raise UsageError("--flight watches one source: run the others in processes of their own")
     watch = None if recorder is None else recorder.push
     options: dict[str, Any] = {"scores_every": every, "pace": pace, "watch": watch}
     try:
         if len(opened) == 1:
-            reports = {source[0]: pipeline.run(opened[source[0]], model.stream(name=source[0]), sinks, **options)}
+            stream = model.stream(name=source[0])
+            with _shown(stream, live, options):
+                reports = {source[0]: pipeline.run(opened[source[0]], stream, sinks, **options)}
         else:
             reports = run_together(opened, model, sinks, **options)
     finally:
@@ -83,12 +93,34 @@ def run(
         warning = None if clock is None or resample else clock.warning()
         if warning is not None:
             print(f"edge-rnn: {url}: {warning}", file=sys.stderr)
+        for sentence in report.statistics.warnings() if report.statistics else []:
+            print(f"edge-rnn: {url}: {sentence}", file=sys.stderr)
         for line in opened[url].reports:
             print(f"edge-rnn: skipped {line}", file=sys.stderr)
         print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
     for report in reports.values():
         if report.lost is not None:
             raise report.lost
+
+
+@contextmanager
+def _shown(stream: Stream, live: bool, options: dict[str, Any]) -> Iterator[None]:
+    """The live view around a run, where it was asked for; it watches together with the flight recorder."""
+    if not live:
+        yield
+        return
+    from .live import LiveView
+
+    first = options["watch"]
+    with LiveView(stream) as view:
+
+        def watch(chunk: Chunk, events: list[Event], now_ns: int) -> None:
+            view.watch(chunk, events, now_ns)
+            if first is not None:
+                first(chunk, events, now_ns)
+
+        options["watch"] = watch
+        yield
 
 
 def _flight(folder: str, seconds: float, model: Model, source: str) -> FlightRecorder:
