@@ -30,9 +30,10 @@ CALIBRATION_STEPS = 4096
 class Checkpoint:
     """A trained network and the facts about its data.
 
-    `channels` is [{name, unit, mean, std, min, max}], statistics of the raw physical values (the channel gain is in
-    the network's `std` only). `max_abs` is max |x| a channel; `lsb` the data's `scale` a channel where all training
-    values are int16 codes times it, else None. `window` in samples becomes the bundle's warmup_samples.
+    `channels` is [{name, unit, mean, std, min, max, constant}], statistics of the raw physical values (the channel gain
+    is in the network's `std` only; constant is the longest stretch of one value, in samples). `max_abs` is max |x| a
+    channel; `lsb` the data's `scale` a channel where all training values are int16 codes times it, else None. `window`
+    in samples becomes the bundle's warmup_samples.
     `golden_x` (256, I) and `calibration_x` (4096, I) are real samples, float32, physical units; `calibration_start`
     holds the offsets where a contiguous stretch begins, so state restarts there. Either may be shorter where the
     data are. `training` is {data, train_subjects, validation_subjects, seed, recipe, metrics}.

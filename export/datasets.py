@@ -251,3 +251,12 @@ def statistics(data: Recordings) -> dict[str, list[float]]:
         raise DataError(f"channels {still} never change: leave them out")
     table["max_abs"] = np.abs(x).max(0)
     return {name: [float(v) for v in row] for name, row in table.items()}
+
+
+def longest_constant(data: Recordings) -> list[int]:
+    """The longest stretch of one and the same value inside a recording, in samples, a number a channel."""
+    change = np.ones(data.x.shape, np.bool_)
+    change[1:] = data.x[1:] != data.x[:-1]
+    change[data.rec_start[:-1]] = True
+    edges = [np.append(np.flatnonzero(column), len(data.x)) for column in change.T]
+    return [int(np.diff(edge).max()) for edge in edges]

@@ -15,7 +15,7 @@ from torch import Tensor
 from edge_rnn.errors import UsageError
 
 from .checkpoint import Checkpoint
-from .datasets import statistics
+from .datasets import longest_constant, statistics
 from .evaluate import Scores
 from .networks import Network, initialise
 from .recipes import DataSet, Recipe
@@ -113,9 +113,14 @@ def begin(plan: Plan, stats: dict[str, list[float]]) -> Run:
 def finish(plan: Plan, run: Run, score: Scores) -> Checkpoint:
     """The network as it stands, with the facts and the real samples export asks for."""
     data, recipe = plan.dataset.train, plan.recipe
-    stats = statistics(data)
+    stats, still = statistics(data), longest_constant(data)
     channels = [
-        {"name": name, "unit": unit, **{key: stats[key][i] for key in ("mean", "std", "min", "max")}}
+        {
+            "name": name,
+            "unit": unit,
+            **{key: stats[key][i] for key in ("mean", "std", "min", "max")},
+            "constant": still[i],
+        }
         for i, (name, unit) in enumerate(zip(data.channels, data.units, strict=True))
     ]
     calibration, starts = calibration_samples(data, recipe.window, plan.seed)

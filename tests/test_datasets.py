@@ -189,3 +189,22 @@ def test_nan_is_found_by_recording_sample_and_channel():
 def test_what_does_not_fit_together_is_told(change, words):
     with pytest.raises(DataError, match=words):
         recordings(**change)
+
+
+def test_the_longest_constant_stretch_stays_inside_a_recording():
+    from edge_rnn.export.datasets import longest_constant
+
+    x = np.array([[1, 1], [1, 2], [1, 2], [1, 2], [2, 3]], np.int16)
+    data = Recordings(
+        x,
+        np.ones(2),
+        np.array([0, 1, 0, 1, 0]),
+        np.array([0, 2, 5]),
+        None,
+        ("a", "b"),
+        50.0,
+        ("x", "y"),
+        ("", ""),
+        ("k", "l"),
+    )
+    assert longest_constant(data) == [2, 2]
