@@ -4,10 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from bit_exact import assert_same_bits, hostile
 from edge_rnn.export.bundle_writer import build_bundle
 from edge_rnn.export.to_onnx import to_onnx
 from float_models import STACKS, facts_of, float_graph
-from int8_models import GOLDEN_NAMES, golden_graph, read_golden
+from int8_models import GOLDEN_NAMES, golden_graph, random_graph, random_layers, read_golden
 from old_runtime import run_there, verify_there
 
 from edge_rnn.engine import State
@@ -50,6 +51,17 @@ def test_the_golden_integers_come_out_of_plain_old_onnxruntime(tmp_path):
     out = run_there(to_onnx(graph, {}), x, states, tmp_path)
     np.testing.assert_array_equal(out["y_q"][:, 0], golden["y_q"])
     np.testing.assert_array_equal(out["s0_out"][49::50, 0], golden["s_every_50"])
+
+
+@pytest.mark.parametrize("kinds", [["relu", "dense", "lstm"], ["gru", "linear", "rnn"]])
+def test_three_streams_of_any_int8_layers_come_out_of_plain_old_onnxruntime(kinds, tmp_path):
+    rng = np.random.default_rng(len(kinds[0]))
+    graph = random_graph(rng, random_layers(rng, kinds, 4, [9, 6, 7], 3), (10, 26))
+    x, start = hostile(rng, graph, 300, 3), State(graph.states, 3)
+    states = {f"{s.name}_in": a for s, a in zip(graph.states, start.arrays, strict=True)}
+    out = run_there(to_onnx(graph, {}), x, states, tmp_path)
+    steps = iter(zip(*(out[name] for name in ("y", "y_q", *(f"{s.name}_out" for s in graph.states))), strict=True))
+    assert_same_bits(graph, x, lambda feeds: next(steps))
 
 
 def test_many_float_streams_in_plain_old_onnxruntime(tmp_path):
