@@ -57,19 +57,19 @@ class Remote:
         self._done = 0
         self._checkpoint = (0, b"")
         self._pieces = b""
+        self._last = False  # the state after the last step is wanted too
         self._opened = 0
         self._live_ns = clock_ns()
+        self._info = Info()
         while self.link.info is None:
             self._turn()
-        if self.link.info.role != Role.INFERENCE:
-            raise LinkError(f"the board at {port.name} is {Role(self.link.info.role).name.lower()}, expected inference")
+        if self._info.role != Role.INFERENCE:
+            raise LinkError(f"the board at {port.name} is {Role(self._info.role).name.lower()}, expected inference")
 
     @property
     def info(self) -> Info:
-        """What the board said of itself."""
-        if self.link.info is None:
-            raise LinkError("the board has not answered yet: wait for it")
-        return self.link.info
+        """What the board said of itself, last."""
+        return self._info
 
     def run(self, rows: npt.NDArray[np.int16]) -> I32:
         """All steps from the zero state: rows (T, I) int16 codes -> logits (T, C) int32 Q16."""
@@ -80,7 +80,7 @@ class Remote:
             )
         self._rows = rows
         self._logits = np.zeros((len(rows), info.outputs), np.int32)
-        self._done, self._checkpoint = 0, (0, b"")
+        self._done, self._checkpoint, self._last = 0, (0, b""), False
         self._asked.clear()
         self._recover()
         while self._done < len(rows) or self._asked or self._plan:
@@ -88,7 +88,8 @@ class Remote:
         return self._logits
 
     def state(self) -> bytes:
-        """The board's state after the last step."""
+        """The board's state after the last step of `run`."""
+        self._last = True
         self._plan.extend(self._get_state())
         while self._asked or self._plan:
             self._turn()
@@ -103,6 +104,8 @@ class Remote:
             head = (step, at, len(state), self.info.model_hash, zlib.crc32(state))
             self._plan.append(_Asked(SetState(*head, state[at : at + room])))
         self._plan.extend(self._steps(step))
+        if self._last:
+            self._plan.extend(self._get_state())
 
     def _steps(self, first: int) -> Iterator[_Asked]:
         for row in range(first, len(self._rows)):
@@ -131,7 +134,7 @@ class Remote:
         now = self._clock_ns()
         for event in self.link.feed(data, now):
             if isinstance(event, Opened):
-                self._live_ns = now
+                self._live_ns, self._info = now, event.info
                 if event.fresh and self._logits is not None:
                     self.reboots += 1
                     self._asked.clear()

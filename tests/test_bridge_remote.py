@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -65,13 +66,14 @@ MISCHIEF = {"drop": 0.017, "corrupt": 0.017, "duplicate": 0.017}
 @pytest.mark.parametrize("name", ["model", "wide"])
 def test_a_board_gives_the_engines_bits_through_loss_pulled_cables_and_reboots(name, request, tmp_path):
     model = request.getfixturevalue(name)
-    rows = rows_of(model, 1500)
+    rows = rows_of(model, 600)
     want, end = reference(model, rows)
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.4, away_s=0.05, reboot_s=0.3, seed=1)
+    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.5, away_s=0.05, reboot_s=0.5, seed=1)
     digest = int.from_bytes(bytes.fromhex(model.manifest.model_digest)[:4], "little")
-    remote = Remote(Port(f"serial://{path}"), digest)
+    remote = Remote(Port(f"serial://{path}"), digest, checkpoint_steps=40, patience_s=60)
     got = remote.run(rows)
+    time.sleep(0.8)  # it reboots between the last step and the question for the state
     state = remote.state()
     simulator.stop = True
     thread.join()
