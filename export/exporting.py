@@ -22,6 +22,7 @@ from .verify import argmax_agreement
 
 if TYPE_CHECKING:
     from .quantize_report import QuantizeReport
+    from .side_by_side import SideBySide
 
 AGREEMENT_SAMPLES = 4096
 
@@ -36,6 +37,8 @@ class Exported:
     quantized: QuantizeReport | None = None
     torch_agreement: float | None = None
     """int8: share of calibration samples with the same argmax as torch float32."""
+    beside: SideBySide | None = None
+    """int8: the float32 form of the same network beside it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `edge-rnn export --json` prints them."""
@@ -49,6 +52,8 @@ class Exported:
         }
         if self.quantized is not None:
             value |= {"quantize": self.quantized.to_json(), "torch_argmax_agreement": self.torch_agreement}
+        if self.beside is not None:
+            value["side_by_side"] = self.beside.to_json()
         return value
 
 
@@ -131,10 +136,13 @@ def export_source(
         return Exported(path, bundle, report)
     from .calibration import Calibration
     from .quantize import quantize
+    from .side_by_side import side_by_side
 
     calibration = Calibration(source.samples, source.starts, source.max_abs, source.lsb)
     quantized = quantize(source.graph, calibration, bits=bits or source.bits, input_scale=input_scale)
     stretches = np.split(source.samples[:AGREEMENT_SAMPLES], [s for s in source.starts if 0 < s < AGREEMENT_SAMPLES])
     agreement = argmax_agreement(source.graph, quantized.graph, [x for x in stretches if len(x)])
     bundle, report = write_bundle(quantized.graph, source.facts, path, steps=steps, progress=progress)
-    return Exported(path, bundle, report, quantized.report, agreement)
+    size = path.stat().st_size
+    beside = side_by_side(source.graph, source.facts, bundle, size, calibration, agreement)
+    return Exported(path, bundle, report, quantized.report, agreement, beside)

@@ -146,6 +146,8 @@ def _tell(exported: Any, as_json: bool, weights: Path | None = None) -> None:
             print(line, file=sys.stderr)
         print(f"torch float32 agrees in argmax on {exported.torch_agreement:.3%} of calibration", file=sys.stderr)
     print(_lines(exported.report), file=sys.stderr)
+    if exported.beside is not None:
+        print("\n".join(exported.beside.lines()), file=sys.stderr)
     print(json.dumps(told) if as_json else f"{told['bundle']}: {told['precision']}, {told['bytes']} bytes")
 
 
