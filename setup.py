@@ -45,7 +45,7 @@ class PerVariant(build_ext):
                     macros=[("ERNN_VARIANT", name)],
                     extra_postargs=["-std=gnu11", "-O3", "-fwrapv", "-fvisibility=hidden", *flags],
                 )
-            ext.extra_compile_args += ["-std=gnu11", "-O2", "-fwrapv", "-fvisibility=hidden"]
+            ext.extra_compile_args += ["-std=gnu11", "-O2", "-fwrapv", "-ffp-contract=off", "-fvisibility=hidden"]
         try:
             import numpy
         except ImportError:

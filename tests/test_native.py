@@ -332,3 +332,23 @@ class TestKernelRefuses:
                 kernel.run(*call)
         with pytest.raises(ValueError, match="integers"):
             kernel.step_int(x.astype(np.int16), state.arrays, out.astype(np.int32))
+
+
+@built
+def test_the_moving_average_has_the_same_bits_in_c_and_in_python():
+    from edge_rnn import _native
+    from edge_rnn.detect import _smooth_in_python
+
+    rng = np.random.default_rng(0)
+    alpha, p = np.array([1.0, 0.3, 1e-3]), rng.random((500, 3))
+    last = np.array([np.nan, 0.25, np.nan])
+    ours, theirs, mine, others = p.copy(), p.copy(), last.copy(), last.copy()
+    for cut in np.split(np.arange(500), [1, 7, 200]):
+        part, twin = ours[cut], theirs[cut]
+        _native.smooth(part, mine, alpha)
+        _smooth_in_python(twin, others, alpha)
+        assert part.tobytes() == twin.tobytes()
+    assert mine.tobytes() == others.tobytes()
+    for bad in ((p.astype(np.float32), last, alpha), (p[:, :2].copy(), last, alpha), (p, last, alpha[:2].copy())):
+        with pytest.raises((ValueError, BufferError)):
+            _native.smooth(*bad)

@@ -5,6 +5,7 @@
  *       .group(x, states, out)              x (N, I) -> out (N, C), one step of N streams; the GIL is released
  *       .step_int(xq, states, out)          int8 graphs: (N, I) int16 -> (N, C) int32 Q16
  *       .bind(states, out, convert)         a Stepper
+ *   smooth(p, last, alpha)                 the detector's moving averages
  *   Stepper.step(sample)                    (I,) -> `out`, the same array each time; nothing is allocated
  *
  * All checks are made here. A sample that is not plain float32, or holds NaN, goes to `convert`, which gives
@@ -59,7 +60,7 @@ static void *aligned(size_t bytes, void **memory) {
 
 /* ---- arrays ---- */
 
-static size_t item_size(char format) { return format == 'b' ? 1 : format == 'h' ? 2 : 4; }
+static size_t item_size(char format) { return format == 'b' ? 1 : format == 'h' ? 2 : format == 'd' ? 8 : 4; }
 
 static int is_format(const Py_buffer *view, char format) {
     const char *f = view->format;
@@ -413,7 +414,41 @@ static PyObject *variants(PyObject *module, PyObject *unused) {
     return names;
 }
 
+/* smooth(p, last, alpha): p (T, K) probabilities become their moving averages, last (K,) goes on from where it was and
+ * NaN means nothing came yet. The rounding is that of edge_rnn/detect.py's line, one operation after the other.
+ */
+static PyObject *smooth(PyObject *module, PyObject *args) {
+    PyObject *p_object, *last_object, *alpha_object, *result = NULL;
+    Py_buffer p, last, alpha;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOO", &p_object, &last_object, &alpha_object)) return NULL;
+    if (take(last_object, &last, 'd', -1, 1, "last") < 0) return NULL;
+    const Py_ssize_t K = last.len / (Py_ssize_t)sizeof(double);
+    if (take(alpha_object, &alpha, 'd', K, 0, "alpha") < 0) goto release_last;
+    if (take(p_object, &p, 'd', -1, 1, "p") < 0) goto release_alpha;
+    if (p.ndim != 2 || p.shape[1] != K) {
+        PyErr_SetString(PyExc_ValueError, "p: expected one column for each average");
+        goto release_p;
+    }
+    double *row = p.buf, *now = last.buf;
+    const double *a = alpha.buf;
+    for (Py_ssize_t t = 0; t < p.shape[0]; t++, row += K)
+        for (Py_ssize_t k = 0; k < K; k++) {
+            const double step = a[k] * (row[k] - now[k]);
+            now[k] = row[k] = now[k] != now[k] ? row[k] : now[k] + step;
+        }
+    result = Py_NewRef(Py_None);
+release_p:
+    PyBuffer_Release(&p);
+release_alpha:
+    PyBuffer_Release(&alpha);
+release_last:
+    PyBuffer_Release(&last);
+    return result;
+}
+
 static PyMethodDef functions[] = {
+    {"smooth", smooth, METH_VARARGS, "smooth(p, last, alpha): moving averages of (T, K) probabilities, in place"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},
     {NULL, NULL, 0, NULL},
 };
