@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import socket
@@ -65,7 +66,7 @@ class Emulator:
             [
                 *("qemu-system-arm", "-M", machine, "-display", "none", "-kernel", str(program)),
                 *("-serial", f"tcp:127.0.0.1:{self.port},server=on,wait=on,nodelay=on"),
-                *("-monitor", f"tcp:127.0.0.1:{monitor},server=on,wait=off"),
+                *("-monitor", "none", "-qmp", f"tcp:127.0.0.1:{monitor},server=on,wait=off"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -73,14 +74,14 @@ class Emulator:
         self._monitor_port = monitor
 
     def press_reset(self) -> None:
-        with socket.create_connection(("127.0.0.1", self._monitor_port), 5) as monitor:
-            monitor.recv(4096)
-            monitor.sendall(b"system_reset\n")
-            monitor.settimeout(2)
-            seen = b""
-            with suppress(TimeoutError):
-                while seen.count(b"(qemu)") < 1:
-                    seen += monitor.recv(4096)
+        """By QMP, which answers when it is done."""
+        with socket.create_connection(("127.0.0.1", self._monitor_port), 5) as monitor, monitor.makefile("rw") as lines:
+            assert "QMP" in json.loads(lines.readline())
+            for command in ("qmp_capabilities", "system_reset"):
+                lines.write(json.dumps({"execute": command}) + "\n")
+                lines.flush()
+                while "return" not in json.loads(lines.readline()):
+                    pass
 
     def stop(self) -> None:
         self._process.kill()
