@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
 KERNEL = Path("edge_rnn/kernel")
-PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "network.c", "tanh_table.c"]
+PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
 HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "binding.c"]
 
 

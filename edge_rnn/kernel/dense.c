@@ -3,24 +3,20 @@
 #include "ernn_real.h"
 
 void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y) {
-    const int8_t *w = layer->ih.w;
     for (unsigned unit = 0; unit < layer->units; unit += 4) {
-        int32_t acc[4];
-        w = ernn_dot4(w, x, layer->ih.columns, acc);
-        for (unsigned r = 0; r < 4 && unit + r < layer->units; r++)
-            y[unit + r] = ernn_requant(acc[r], layer->ih.m[unit + r], layer->ih.k, layer->ih.shift) + layer->b[unit + r];
+        int32_t p[4];
+        ernn_times(&layer->ih, unit, 4, x, layer->b + unit, p);
+        for (unsigned u = 0; u < 4 && unit + u < layer->units; u++) y[unit + u] = p[u];
     }
 }
 
 void ernn_dense_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out) {
-    const int8_t *w = layer->ih.w;
     for (unsigned unit = 0; unit < layer->units; unit += 4) {
-        int32_t acc[4];
-        w = ernn_dot4(w, x, layer->ih.columns, acc);
-        for (unsigned r = 0; r < 4; r++) {
-            int32_t p = ernn_requant(acc[r], layer->ih.m[unit + r], layer->ih.k, layer->ih.shift) + layer->b[unit + r];
-            if (layer->activation == ERNN_RELU && p < 0) p = 0;
-            out[unit + r] = ernn_sat16(ernn_round_shift(p, layer->shift));
+        int32_t p[4];
+        ernn_times(&layer->ih, unit, 4, x, layer->b + unit, p);
+        for (unsigned u = 0; u < 4; u++) {
+            if (layer->activation == ERNN_RELU && p[u] < 0) p[u] = 0;
+            out[unit + ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(p[u], layer->shift));
         }
     }
 }

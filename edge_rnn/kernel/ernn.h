@@ -23,6 +23,28 @@ typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
 
 #define ERNN_TILE_ROWS 4
 #define ERNN_TILE_COLUMNS 8
+/* Where activation j stands in an array of activations: in its place, but on cores with SMLAD each four go 0 2 1 3
+ * (ernn_times_dsp.h). Helium needs no such order.
+ */
+#if defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_FEATURE_MVE)
+#define ERNN_DSP 1
+#define ERNN_LANE(j) (((j) & ~3u) | ((j) & 1u) << 1 | ((j) >> 1 & 1u))
+#else
+#define ERNN_DSP 0
+#define ERNN_LANE(j) (j)
+#endif
+
+/* Cortex-M0, M0+, M23: no multiplication to 64 bits. */
+#if defined(__thumb__) && !defined(__thumb2__)
+#define ERNN_THUMB1 1
+#else
+#define ERNN_THUMB1 0
+#endif
+#if defined(__GNUC__)
+#define ERNN_ALIGNED __attribute__((aligned(4)))
+#else
+#define ERNN_ALIGNED
+#endif
 #define ERNN_PAD_ROWS(n) (((n) + 3u) / 4u * 4u)
 #define ERNN_PAD_COLUMNS(n) (((n) + 7u) / 8u * 8u)
 
@@ -61,14 +83,14 @@ typedef struct {
 void ernn_dense_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out);
 void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y);
 void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t *h, int16_t *h_new);
-void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, const int16_t *h, int16_t *h_new);
+void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, int16_t *h);
 void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, const int16_t *h, int16_t *h_new);
 
-/* h of a GRU unit follows from its s: needed once, after a state was restored. */
-int16_t ernn_gru_h(int32_t s);
+/* h of a GRU follows from its s: each step ends with this; needed once more after a state was loaded. */
+void ernn_gru_h(const int32_t *s, int16_t *h, unsigned units);
 
-/* A state is two arrays over the recurrent layers in order: h (PAD_COLUMNS(units) each) and s (units each; for GRU
- * and LSTM layers). Zero is the initial state. scratch holds 2 * PAD_COLUMNS(widest layer or input) int16.
+/* A state is two arrays over the recurrent layers in order: h (PAD_COLUMNS(units) each) and s (PAD_ROWS(units)
+ * each; for GRU and LSTM layers). Zero is the initial state. scratch holds 2 * PAD_COLUMNS(widest layer or input) int16.
  */
 typedef struct {
     int16_t *h;
@@ -80,7 +102,7 @@ typedef struct {
 void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const int16_t *xq, int32_t *y);
 
 /* Quantize one sample; ERNN_NOT_FINITE (and xq untouched) when it holds NaN or Inf. */
-ernn_status ernn_quantize(const ernn_int8_model *model, const float *x, int16_t *xq);
+ernn_status ernn_quantize(const float *sx, unsigned inputs, const float *x, int16_t *xq);
 
 /* ---- float32 ---- */
 
@@ -119,6 +141,15 @@ void ernn_float_step(const ernn_float_model *model, ernn_float_state *state, con
 ernn_status ernn_check_finite(const float *x, size_t n);
 
 extern const int32_t ernn_tanh_table[257];
+
+/* ---- states as bytes (snapshot.c) ---- */
+
+uint8_t *ernn_save_h(uint8_t *to, const int16_t *h, unsigned units);
+uint8_t *ernn_save_s(uint8_t *to, const int32_t *s, unsigned units);
+uint8_t *ernn_save_float(uint8_t *to, const float *v, unsigned units);
+const uint8_t *ernn_load_h(const uint8_t *from, int16_t *h, unsigned units);
+const uint8_t *ernn_load_s(const uint8_t *from, int32_t *s, unsigned units);
+const uint8_t *ernn_load_float(const uint8_t *from, float *v, unsigned units);
 
 #ifdef __cplusplus
 }

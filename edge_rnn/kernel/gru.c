@@ -2,33 +2,26 @@
 #include "ernn_fixed.h"
 #include "ernn_real.h"
 
-int16_t ernn_gru_h(int32_t s) { return ernn_sat16(ernn_round_shift(s, 13)); }
-
-void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, const int16_t *h, int16_t *h_new) {
-    const ernn_int8_matrix *ih = &layer->ih, *hh = &layer->hh;
-    const int8_t *w_ih = ih->w, *w_hh = hh->w;
-    for (unsigned unit = 0, row = 0; unit < layer->units; unit += 4, row += 12) {
-        int32_t ax[12], ah[12];
-        for (unsigned gate = 0; gate < 12; gate += 4) {
-            w_ih = ernn_dot4(w_ih, x, ih->columns, ax + gate);
-            w_hh = ernn_dot4(w_hh, h, hh->columns, ah + gate);
-        }
-        for (unsigned j = 0; j < 12; j++) {
-            ax[j] = ernn_requant(ax[j], ih->m[row + j], ih->k, ih->shift) + layer->b[row + j];
-            ah[j] = ernn_requant(ah[j], hh->m[row + j], hh->k, hh->shift);
-        }
+/* All units read the last step's h, so the new one, which follows from s, is written when all have. */
+void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, int16_t *h) {
+    for (unsigned unit = 0; unit < layer->units; unit += 4) {
+        int32_t p[16], *r = p, *z = p + 4, *n_h = p + 8, *n_x = p + 12;
+        const unsigned row = 3 * unit;
+        ernn_times(&layer->ih, row, 12, x, layer->b + row, p);
+        for (unsigned u = 0; u < 4; u++) n_x[u] = p[8 + u], n_h[u] = layer->bn[unit + u]; /* only n's halves stay apart */
+        ernn_times(&layer->hh, row, 12, h, p, p);
         for (unsigned u = 0; u < 4; u++) {
-            if (unit + u >= layer->units) {
-                h_new[unit + u] = 0;
-                continue;
-            }
-            int32_t r = ernn_sigmoid(ax[u] + ah[u]);
-            int32_t z = ernn_sigmoid(ax[4 + u] + ah[4 + u]);
-            int32_t n = 32 * ernn_tanh(ax[8 + u] + ernn_mulr24(ah[8 + u] + layer->bn[unit + u], r));
-            s[unit + u] = ernn_add32(n, ernn_mulr24(ernn_sub32(s[unit + u], n), z));
-            h_new[unit + u] = ernn_gru_h(s[unit + u]);
+            const int32_t n = 32 * ernn_tanh(n_x[u] + ernn_mulr24(n_h[u], ernn_sigmoid(r[u])));
+            s[unit + u] = ernn_add32(n, ernn_mulr24(ernn_sub32(s[unit + u], n), ernn_sigmoid(z[u])));
         }
     }
+    ernn_gru_h(s, h, layer->units);
+}
+
+void ernn_gru_h(const int32_t *s, int16_t *h, unsigned units) {
+    for (unsigned unit = 0; unit < units; unit += 4, s += 4, h += 4)
+#pragma GCC unroll 4
+        for (unsigned u = 0; u < 4; u++) h[ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(s[u], 13));
 }
 
 void ernn_gru_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new) {

@@ -13,10 +13,10 @@ ernn_status ernn_check_finite(const float *x, size_t n) {
     return ERNN_OK;
 }
 
-ernn_status ernn_quantize(const ernn_int8_model *model, const float *x, int16_t *xq) {
-    if (ernn_check_finite(x, model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
-    for (unsigned j = 0; j < model->inputs; j++) {
-        float v = x[j] / model->sx[j];
+ernn_status ernn_quantize(const float *sx, unsigned inputs, const float *x, int16_t *xq) {
+    if (ernn_check_finite(x, inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    for (unsigned j = 0; j < inputs; j++) {
+        float v = x[j] / sx[j];
         v = v > 32767.0f ? 32767.0f : v < -32768.0f ? -32768.0f : v;
         volatile float shifted = v + 12582912.0f; /* 1.5 * 2^23: the sum is rounded half to even to an integer */
         xq[j] = (int16_t)(shifted - 12582912.0f);
@@ -32,7 +32,7 @@ void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const 
         if (model->layer[l].ih.columns > width) width = model->layer[l].ih.columns;
     int16_t *x = fresh + width;
     memset(x, 0, sizeof *x * model->layer[0].ih.columns);
-    memcpy(x, xq, sizeof *x * model->inputs);
+    for (unsigned j = 0; j < model->inputs; j++) x[ERNN_LANE(j)] = xq[j];
     for (unsigned l = 0; l + 1 < model->layers; l++) {
         const ernn_int8_layer *layer = &model->layer[l];
         const unsigned padded = ERNN_PAD_COLUMNS(layer->units);
@@ -43,12 +43,14 @@ void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const 
             continue;
         }
         if (layer->kind == ERNN_RNN) ernn_rnn_int8(layer, x, h, fresh);
-        if (layer->kind == ERNN_GRU) ernn_gru_int8(layer, x, s, h, fresh);
         if (layer->kind == ERNN_LSTM) ernn_lstm_int8(layer, x, s, h, fresh);
-        memcpy(h, fresh, sizeof *h * padded);
-        memcpy(x, fresh, sizeof *x * padded);
+        if (layer->kind == ERNN_GRU)
+            ernn_gru_int8(layer, x, s, h);
+        else
+            memcpy(h, fresh, sizeof *h * padded);
+        memcpy(x, h, sizeof *x * padded);
         h += padded;
-        if (layer->kind != ERNN_RNN) s += layer->units;
+        if (layer->kind != ERNN_RNN) s += ERNN_PAD_ROWS(layer->units);
     }
     ernn_head_int8(&model->layer[model->layers - 1], x, y);
 }

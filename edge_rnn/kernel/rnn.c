@@ -3,20 +3,15 @@
 #include "ernn_real.h"
 
 void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t *h, int16_t *h_new) {
-    const ernn_int8_matrix *ih = &layer->ih, *hh = &layer->hh;
-    const int8_t *w_ih = ih->w, *w_hh = hh->w;
-    for (unsigned unit = 0; unit < layer->units; unit += 4) {
-        int32_t ax[4], ah[4];
-        w_ih = ernn_dot4(w_ih, x, ih->columns, ax);
-        w_hh = ernn_dot4(w_hh, h, hh->columns, ah);
-        for (unsigned r = 0; r < 4; r++) {
-            int32_t p = ernn_requant(ax[r], ih->m[unit + r], ih->k, ih->shift) + layer->b[unit + r] +
-                        ernn_requant(ah[r], hh->m[unit + r], hh->k, hh->shift);
+    for (unsigned unit = 0; unit < layer->units; unit += 4, h_new += 4) {
+        int32_t p[4];
+        ernn_times(&layer->ih, unit, 4, x, layer->b + unit, p);
+        ernn_times(&layer->hh, unit, 4, h, p, p);
+        for (unsigned u = 0; u < 4; u++)
             if (layer->activation == ERNN_TANH)
-                h_new[unit + r] = ernn_sat16((ernn_tanh(p) + 128) >> 8);
+                h_new[ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(ernn_tanh(p[u]), 8));
             else
-                h_new[unit + r] = ernn_sat16(ernn_round_shift(p < 0 ? 0 : p, layer->shift));
-        }
+                h_new[ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(p[u] < 0 ? 0 : p[u], layer->shift));
     }
 }
 

@@ -130,7 +130,8 @@ static void lay_out_stream(const ernn_host_graph *graph, ernn_packed *m) {
     s = m->x = (uint32_t)((h + 3) / 4 * 4); /* here: where s begins */
     for (int l = 0; l < graph->layers && exact; l++) {
         m->layer[l].c = (uint32_t)s;
-        if (graph->layer[l].kind == ERNN_GRU || graph->layer[l].kind == ERNN_LSTM) s += 4 * (size_t)graph->layer[l].units;
+        if (graph->layer[l].kind == ERNN_GRU || graph->layer[l].kind == ERNN_LSTM)
+            s += 4 * (size_t)ERNN_PAD_ROWS(graph->layer[l].units);
     }
     m->fresh = (uint32_t)s;
     take(&s, 8 * (size_t)ERNN_PAD_COLUMNS(widest));
@@ -171,8 +172,8 @@ static void carry(const ernn_packed *model, uint8_t *scratch, uint8_t *const *st
                 memcpy(scratch + layer->c, *states + s * bytes, bytes);
             states++;
         }
-        for (unsigned j = 0; exact && gru && !out && j < layer->units; j++)
-            ((int16_t *)(scratch + layer->h))[j] = ernn_gru_h(((const int32_t *)(scratch + layer->c))[j]);
+        if (exact && gru && !out)
+            ernn_gru_h((const int32_t *)(scratch + layer->c), (int16_t *)(scratch + layer->h), layer->units);
     }
 }
 
@@ -191,7 +192,7 @@ static ernn_status step(const ernn_packed *model, uint8_t *scratch, const float 
     }
     int32_t *logits = (int32_t *)(scratch + model->scratch_bytes) - model->outputs;
     int16_t *xq = (int16_t *)logits - model->inputs;
-    if (ernn_quantize(inner, x, xq) != ERNN_OK) return ERNN_NOT_FINITE;
+    if (ernn_quantize(((const ernn_int8_model *)inner)->sx, model->inputs, x, xq) != ERNN_OK) return ERNN_NOT_FINITE;
     step_int(model, scratch, xq, logits);
     for (unsigned j = 0; j < model->outputs; j++) y[j] = (float)logits[j] * (1.0f / 65536);
     return ERNN_OK;
