@@ -15,7 +15,7 @@ from edge_rnn.graph import Graph
 ROOT = Path(__file__).parent.parent
 KERNEL = ROOT / "edge_rnn" / "kernel"
 CC = shutil.which("gcc")
-PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
+PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "helium.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
 HOST = ["simd/check.c", "simd/select.c", "simd/portable.c"]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"]
 SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

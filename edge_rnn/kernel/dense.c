@@ -2,6 +2,7 @@
 #include "ernn_fixed.h"
 #include "ernn_real.h"
 
+#if !ERNN_HELIUM /* helium.c */
 void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y) {
     for (unsigned unit = 0; unit < layer->units; unit += 4) {
         int32_t p[4];
@@ -20,6 +21,7 @@ void ernn_dense_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *ou
         }
     }
 }
+#endif
 
 void ernn_dense_float(const ernn_float_layer *layer, const float *x, float *out) {
     for (unsigned unit = 0; unit < layer->units; unit++) {

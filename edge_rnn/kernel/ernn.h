@@ -23,23 +23,32 @@ typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
 
 #define ERNN_TILE_ROWS 4
 #define ERNN_TILE_COLUMNS 8
-/* Where activation j stands in an array of activations: in its place, but on cores with SMLAD each four go 0 2 1 3
- * (ernn_times_dsp.h). Helium needs no such order.
- */
-#if defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_FEATURE_MVE)
+
+/* What the core can: Helium vectors, or SMLAD on pairs of 16 bits; or, on Cortex-M0, no product of 64 bits. */
+#if defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
+#define ERNN_HELIUM 1
+#else
+#define ERNN_HELIUM 0
+#endif
+#if defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M' && !ERNN_HELIUM
 #define ERNN_DSP 1
-#define ERNN_LANE(j) (((j) & ~3u) | ((j) & 1u) << 1 | ((j) >> 1 & 1u))
 #else
 #define ERNN_DSP 0
-#define ERNN_LANE(j) (j)
 #endif
-
-/* Cortex-M0, M0+, M23: no multiplication to 64 bits. */
 #if defined(__thumb__) && !defined(__thumb2__)
 #define ERNN_THUMB1 1
 #else
 #define ERNN_THUMB1 0
 #endif
+
+/* Where activation j stands in an array of activations: in its place, but for SMLAD each four go 0 2 1 3. */
+#if ERNN_DSP
+#define ERNN_LANE(j) (((j) & ~3u) | ((j) & 1u) << 1 | ((j) >> 1 & 1u))
+#else
+#define ERNN_LANE(j) (j)
+#endif
+
+/* Words are loaded from arrays of bytes and half words. */
 #if defined(__GNUC__)
 #define ERNN_ALIGNED __attribute__((aligned(4)))
 #else

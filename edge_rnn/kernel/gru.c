@@ -2,6 +2,7 @@
 #include "ernn_fixed.h"
 #include "ernn_real.h"
 
+#if !ERNN_HELIUM /* helium.c */
 /* All units read the last step's h, so the new one, which follows from s, is written when all have. */
 void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, int16_t *h) {
     for (unsigned unit = 0; unit < layer->units; unit += 4) {
@@ -23,6 +24,7 @@ void ernn_gru_h(const int32_t *s, int16_t *h, unsigned units) {
 #pragma GCC unroll 4
         for (unsigned u = 0; u < 4; u++) h[ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(s[u], 13));
 }
+#endif
 
 void ernn_gru_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new) {
     const unsigned I = layer->inputs, H = layer->units;

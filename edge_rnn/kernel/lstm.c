@@ -2,6 +2,7 @@
 #include "ernn_fixed.h"
 #include "ernn_real.h"
 
+#if !ERNN_HELIUM /* helium.c */
 void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, const int16_t *h, int16_t *h_new) {
     for (unsigned unit = 0; unit < layer->units; unit += 4, c += 4, h_new += 4) {
         int32_t p[16];
@@ -16,6 +17,7 @@ void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, 
         }
     }
 }
+#endif
 
 void ernn_lstm_float(const ernn_float_layer *layer, const float *x, float *c, const float *h, float *h_new) {
     const unsigned I = layer->inputs, H = layer->units;

@@ -1,7 +1,9 @@
 /* Rows of a matrix times a vector: nearly all of a step's time. */
 #include "ernn_fixed.h"
 
-#if ERNN_DSP
+#if ERNN_HELIUM
+typedef int ernn_no_times; /* ernn_times4 in ernn_helium.h */
+#elif ERNN_DSP
 #include "ernn_times_dsp.h" /* all of it */
 #else
 #if ERNN_THUMB1 && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) /* at -Os gcc gives no high registers */

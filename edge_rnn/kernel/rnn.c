@@ -2,6 +2,7 @@
 #include "ernn_fixed.h"
 #include "ernn_real.h"
 
+#if !ERNN_HELIUM /* helium.c */
 void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t *h, int16_t *h_new) {
     for (unsigned unit = 0; unit < layer->units; unit += 4, h_new += 4) {
         int32_t p[4];
@@ -14,6 +15,7 @@ void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t
                 h_new[ERNN_LANE(u)] = ernn_sat16(ernn_round_shift(p[u] < 0 ? 0 : p[u], layer->shift));
     }
 }
+#endif
 
 void ernn_rnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new) {
     const unsigned I = layer->inputs, H = layer->units;
