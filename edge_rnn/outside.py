@@ -21,6 +21,8 @@ OUTSIDE = {
     "sim": ("edge_rnn.firmware_bridge.simulator", "serial"),
     "simulated boards": ("edge_rnn.firmware_bridge.board", "serial"),
     "messages of the wire": ("edge_rnn.firmware_bridge.messages", "serial"),
+    "firmware": ("edge_rnn.export.firmware_project", "train"),
+    "firmware check": ("edge_rnn.export.firmware_check", "train"),
 }
 
 

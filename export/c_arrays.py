@@ -28,7 +28,7 @@ def tile_rows(rows: Array, gates: int, missing: int = 0) -> Array:
 
 
 def tile_matrix(w: Array, gates: int) -> Array:
-    """(gates * units, columns) -> (tiles, 32): rows in the order of `tile_rows`, a tile of 4 rows x 8 columns a line."""
+    """(gates * units, columns) -> (tiles, 32): rows in the order of `tile_rows`, a line for 4 rows x 8 columns."""
     units, columns = len(w) // gates, w.shape[1]
     padded = np.zeros((gates, pad(units, 4), pad(columns, 8)), w.dtype)
     padded[:, :units, :columns] = w.reshape(gates, units, columns)

@@ -81,10 +81,9 @@ class _Source:
     def text(self) -> str:
         """model.c."""
         o, arrays, p = self.origin, self.graph.arrays, self.p
-        parts = [
-            f"/* Weights and step of {p}.h. Bundle sha256 {o.bundle_digest}\n"
-            f' * Do not edit: change the bundle and make it again.\n */\n#include "{p}.h"\n'
-        ]
+        notice = f"/* Weights and step of {p}.h. Bundle sha256 {o.bundle_digest}\n"
+        notice += " * Do not edit: change the bundle and make it again.\n */\n"
+        parts = [f'{notice}#include "{p}.h"\n']
         for index, layer in enumerate(self.graph.layers):
             parts += (int8_layer if self.exact else float_layer)(index, layer, self.graph.layer_arrays(index))
         parts += [floats(name, arrays[name]) for name in (["sx"] if self.exact else ["mean", "std"])]
@@ -111,7 +110,9 @@ class _Source:
                 arguments += [kept] if kept else []
                 arguments += [self._h(index, layer, "now")] if self._paired(layer) else []
             body.append(f"ernn_{layer.kind}_{suffix}({', '.join([*arguments, below])});")
-        body.append(f"ernn_{'head' if self.exact else 'dense'}_{suffix}(&layer{len(self.graph.layers) - 1}, {below}, y);")
+        body.append(
+            f"ernn_{'head' if self.exact else 'dense'}_{suffix}(&layer{len(self.graph.layers) - 1}, {below}, y);"
+        )
         body += ["state->now = (uint8_t)next;"] if self.swaps else []
         return _function(f"void {self.p}_step({self.p}_state *state, {self.x}, {self.y})", body)
 

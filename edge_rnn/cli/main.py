@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, config, daemon, demo, devices, export, record, run, sim, train, tune
+from . import bench, config, daemon, demo, devices, export, firmware, record, run, sim, train, tune
 
 app = typer.Typer(
     name="edge-rnn",
@@ -33,6 +33,7 @@ app.command("tune")(tune.tune)
 app.command("bench")(bench.bench)
 app.command("daemon")(daemon.daemon)
 app.command("supervise")(daemon.supervise)
+app.add_typer(firmware.app, name="firmware")
 app.add_typer(config.app, name="config")
 app.command("devices")(devices.devices)
 app.command("doctor")(devices.doctor)
