@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-all slow lint guarantees accuracy clean arm64 bench
+.PHONY: demo test test-all slow firmware lint guarantees accuracy clean arm64 bench
 
 demo: $(NATIVE)                ## the main job on real recordings, end to end; leaves demo/report.html
 	$(BIN)/edge-rnn demo --out demo
@@ -23,6 +23,9 @@ arm64: $(NATIVE)               ## the kernel for aarch64, run under qemu-user (g
 
 bench: $(NATIVE)               ## the table of docs/performance.md, measured now
 	$(BIN)/python -m benchmarks
+
+firmware: $(NATIVE)            ## 100,000 steps of a trained GRU, LSTM and RNN on every board, bit by bit
+	FIRMWARE_STEPS=100000 $(BIN)/python -m pytest -m slow tests/test_firmware_boards.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

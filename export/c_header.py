@@ -88,7 +88,9 @@ def shape_text(graph: Graph) -> str:
 def comment(text: str) -> str:
     """A user's text, made harmless inside a C comment."""
     printable = "".join(c if c.isprintable() else "?" for c in text)
-    return printable.replace("*/", "* /").replace("/*", "/ *")
+    for pair in ("*/", "/*", "??"):  # ??/ is a backslash to C99
+        printable = printable.replace(pair, " ".join(pair))
+    return printable
 
 
 def _numbered(names: Sequence[str]) -> str:

@@ -105,7 +105,9 @@ def _words(bundle: Bundle, board: str, prefix: str, name: str) -> dict[str, str]
     return {
         "PREFIX": prefix,
         "P": P,
-        "TITLE": comment(bundle.manifest.title).replace('"', "'"),
+        "TITLE": comment(bundle.manifest.title).translate(
+            {ord('"'): "'", ord("\\"): "/"}
+        ),  # also inside Kconfig's quotes
         "SHAPE": shape_text(graph),
         "PRECISION": graph.precision,
         "BOARD": board,
