@@ -145,7 +145,7 @@ def test_a_wrong_bit_exits_4_and_names_the_step(bundle_file, capsys, tmp_path, m
     import edge_rnn.export.firmware_project as firmware_project
 
     texts = firmware_project.kernel()
-    texts["tanh_table.c"] = texts["tanh_table.c"].replace("262091", "262092")
+    texts["tanh_table.c"] = texts["tanh_table.c"].replace("262091", "272091")
     monkeypatch.setattr(firmware_project, "kernel", lambda: texts)
     assert main(["firmware", "check", str(bundle_file), "--board", "microbit", "--steps", "500"]) == 4
     assert "from step" in capsys.readouterr().err

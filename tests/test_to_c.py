@@ -1,4 +1,4 @@
-"""Graph to C, compiled on this machine: the bits, the text, what a hostile name can do. Boards: test_firmware_boards."""
+"""Graph to C, compiled here: the bits, the text, what a hostile name can do. Boards: test_firmware_boards."""
 
 from __future__ import annotations
 
