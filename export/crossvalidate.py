@@ -1,0 +1,89 @@
+"""Events on people never seen: folds of people, network and decision from the other folds. A development command.
+
+    python -m edge_rnn.export.crossvalidate DATA.npz --merge TRANSITION=STAND_TO_SIT,... --event TRANSITION
+
+Each fold's network is trained on the other folds' people. Its detector is chosen on the other folds' held-out scores,
+which come from networks that have not seen those people, within the budget given; nothing is chosen on the fold itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_rnn.detect import softmax
+from edge_rnn.tune import Outcome, Take, choose, retold, search
+
+from .datasets import UNKNOWN, Recordings, split_by_subject
+from .events import EventRecipe, train_events
+from .tuning import read
+
+FOLDS = 5
+WARMUP_S = 2.56
+
+
+def held_out_takes(data: Recordings, event: str, fold: int, recipe: EventRecipe) -> list[Take]:
+    """Train without the people of `fold`; the event's probabilities on their recordings, after the warm-up."""
+    rest, held = split_by_subject(data, data.subjects[fold::FOLDS])
+    network = train_events(rest, event, recipe=recipe, seed=fold)
+    index, warm, takes = data.classes.index(event), round(WARMUP_S * data.rate_hz), []
+    for r in range(len(held)):
+        with torch.no_grad():
+            y = network(torch.from_numpy(held.values(r))[None])[0][0].numpy()
+        truth = held.label[held.rec_start[r] : held.rec_start[r + 1]][warm:]
+        takes.append(Take(softmax(y)[warm:, index], np.where(truth == UNKNOWN, -1, truth == index).astype(np.int8)))
+    return takes
+
+
+def judge_folds(
+    folds: Sequence[Sequence[Take]], rate_hz: float, per_hour: float, latency_s: float, early_s: float
+) -> tuple[Outcome, list[Outcome]]:
+    """All folds together, and each: parameters chosen on the others, judged on its own.
+
+    Where no parameters keep the budget and the latency on the others, the budget alone counts.
+    """
+    found = [search(takes, rate_hz, early_s) for takes in folds]
+    judged = []
+    for fold, own in enumerate(found):
+        others = [outcomes for number, outcomes in enumerate(found) if number != fold]
+        sums = [retold(parts[0], parts[1:]) for parts in zip(*others, strict=True)]
+        chosen = choose(sums, per_hour, latency_s) or choose(sums, per_hour)
+        if chosen is not None:
+            judged.append(next(o for o in own if o.params == chosen.params))
+    if len(judged) < len(folds):
+        raise ValueError(f"no parameters keep {per_hour} false alarms an hour on the other folds: raise the budget")
+    return retold(judged[0], judged[1:]), judged
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; JSON on stdout, a line a fold on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--merge", default="")
+    parser.add_argument("--event", required=True)
+    parser.add_argument("--steps", type=int, default=EventRecipe().steps)
+    parser.add_argument("--false-alarms-per-hour", type=float, default=2.0)
+    parser.add_argument("--latency", type=float, default=0.8)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    data = read(given.data, given.merge)
+    folds = []
+    for fold in range(FOLDS):
+        folds.append(held_out_takes(data, given.event, fold, EventRecipe(steps=given.steps)))
+        print(f"fold {fold}: people {', '.join(data.subjects[fold::FOLDS])}", file=sys.stderr)
+    report: dict[str, Any] = {"steps": given.steps, "recorded_hours": len(data.x) / data.rate_hz / 3600}
+    for early_s in (0.0, 0.5):
+        whole, _ = judge_folds(folds, data.rate_hz, given.false_alarms_per_hour, given.latency, early_s)
+        report[f"early_{early_s:g}_s"] = whole.to_json()
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
