@@ -27,8 +27,8 @@ DETECTOR = {"smooth_ms": 40.0, "enter": 0.5, "exit": 0.3, "min_ms": 20.0, "refra
 COMMAND = [sys.executable, "-c", "from edge_rnn.cli.main import script; script()"]
 
 
-def write_model(path: Path, rate_hz: float = 50.0, hidden: int = 32) -> Path:
-    """An int8 GRU-32 with 3 channels and 4 labels, every one of them watched, that needs no torch."""
+def write_model(path: Path, rate_hz: float = 50.0, hidden: int = 32, detector: dict | None = None) -> Path:
+    """An int8 GRU-32 with 3 channels and 4 labels, all but one of them watched, that needs no torch."""
     rng = np.random.default_rng(8)
     layers = [Layer("gru", 3, hidden, "tanh", None, None), Layer("dense", hidden, 4, "none")]
     graph = random_graph(rng, layers, (18, 20))
@@ -39,8 +39,8 @@ def write_model(path: Path, rate_hz: float = 50.0, hidden: int = 32) -> Path:
     members = unpack_zip(build_bundle(graph, facts), "rig")
     manifest = json.loads(members.pop("manifest.json"))
     scale = 50.0 / rate_hz
-    detector = {name: value * scale if name.endswith("_ms") else value for name, value in DETECTOR.items()}
-    manifest["detector"] = dict.fromkeys(labels[1:], detector)
+    quick = {name: value * scale if name.endswith("_ms") else value for name, value in DETECTOR.items()}
+    manifest["detector"] = dict.fromkeys(labels[1:], detector or quick)
     manifest["files"] = {name: sha256(body).hexdigest() for name, body in members.items()}
     path.write_bytes(pack_zip({"manifest.json": json.dumps(manifest).encode(), **members}))
     return path

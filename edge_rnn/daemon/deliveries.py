@@ -38,17 +38,19 @@ def open_delivery(sink: config.Sink, device: str) -> Delivery:
 
 
 class FileDelivery:
-    """Appends lines to a file; they arrived when they are flushed to the disk."""
+    """Appends lines to a file; they arrived when they are flushed to the disk. A pipe or device has no such flush."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._plain = True
         self._file: BinaryIO | None = None
 
     def open(self) -> None:
         """Open for appending; a line that a crash cut off gets its newline."""
         try:
-            self._file = self._path.open("ab+", buffering=0)
-            if self._file.tell() or self._file.seek(0, os.SEEK_END):
+            self._plain = self._path.is_file() or not self._path.exists()
+            self._file = self._path.open("ab+" if self._plain else "wb", buffering=0)
+            if self._plain and self._file.seek(0, os.SEEK_END):
                 self._file.seek(-1, os.SEEK_END)
                 if self._file.read(1) != b"\n":
                     self._file.write(b"\n")
@@ -62,7 +64,8 @@ class FileDelivery:
             rest = memoryview("".join(f"{line.line}\n" for line in lines).encode())
             while rest:
                 rest = rest[self._file.write(rest) or 0 :]
-            os.fdatasync(self._file.fileno())
+            if self._plain:
+                os.fdatasync(self._file.fileno())
         except (OSError, ValueError) as error:
             raise SinkDown(f"cannot write to {self._path}: {error}") from error
         return lines[-1].n

@@ -1,0 +1,97 @@
+"""R9: hours of samples through a daemon: memory, descriptors and threads stay what they were, and the state is right.
+
+EDGE_RNN_SOAK_SAMPLES sets how many samples each of the 8 streams gets (default 200,000).
+"""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from daemon_load import DETECTOR
+from daemon_rig import write_model
+from test_daemon_service import Tap, until
+
+from edge_rnn.daemon.config import parse_config
+from edge_rnn.daemon.service import Service
+from edge_rnn.model import load
+
+SAMPLES = int(os.environ.get("EDGE_RNN_SOAK_SAMPLES", "200000"))
+STREAMS, BLOCK = 8, 1000
+pytestmark = pytest.mark.slow
+
+
+def resources():
+    """Bytes of memory, descriptors, threads."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+def slow_noise(blocks, seed):
+    rng = np.random.default_rng(seed)
+    x = np.repeat(rng.normal(0, 2.0, (blocks * 2, 3)), BLOCK // 2, axis=0)
+    return (x + rng.normal(0, 0.2, x.shape)).astype(np.float32)
+
+
+def soak(folder, samples, leak=None):
+    """Growth of memory in bytes, of descriptors and of threads; the states' bytes, and those of the reference."""
+    model = write_model(folder / "rig.ernn", 1000.0, detector=DETECTOR)
+    text = "".join(
+        f'[[source]]\nid = "s{i}"\nurl = "udp://nowhere:{i + 1}"\nbuffer_samples = 100000\n'
+        f'[[pipeline]]\nid = "p{i}"\nsource = "s{i}"\nmodel = "{model}"\n'
+        for i in range(STREAMS)
+    )
+    text += f'[[sink]]\nurl = "/dev/null"\n[service]\nstate_dir = "{folder}/state"\n'
+    taps = {f"s{i}": Tap() for i in range(STREAMS)}
+    service = Service(parse_config(text.encode()), lambda source, channels: taps[source.id].open(source, channels))
+    service.start()
+    lanes = [unit.lanes[0] for unit in service.units.values()]
+    x = [slow_noise(20, i) for i in range(STREAMS)]
+    steps, early, given = samples // BLOCK, max(samples // BLOCK // 4, 20), 0
+    for step in range(steps):
+        if step == early:
+            before = resources()
+        at = step % 20 * BLOCK
+        for i, tap in enumerate(taps.values()):
+            tap.give(x[i][at : at + BLOCK])
+        given += BLOCK
+        assert until(lambda given=given: all(lane.stream.counters.received == given for lane in lanes), 60)
+        if leak is not None:
+            leak.append(b"x" * (1 << 20))
+    after = resources()
+    assert all(lane.ring.dropped == 0 for lane in lanes)
+    assert sum(lane.events for lane in lanes) > samples // 10_000
+    states = [lane.stream.state.to_bytes() for lane in lanes]
+    assert service.stop()
+    loaded, wanted = load(model, "numpy"), []
+    twin = load(model).stream()
+    for i in range(STREAMS):
+        twin.reset()
+        for step in range(steps):
+            at = step % 20 * BLOCK
+            twin.push(x[i][at : at + BLOCK])
+        wanted.append(twin.state.to_bytes())
+    check = loaded.stream()
+    check.push(x[0][: 5 * BLOCK])
+    twin.reset()
+    twin.push(x[0][: 5 * BLOCK])
+    assert check.state.to_bytes() == twin.state.to_bytes(), "NumPy and the engine of this run agree"
+    return [b - a for a, b in zip(before, after, strict=True)], states, wanted
+
+
+def test_r9_a_soak_leaks_nothing(tmp_path, capsys):
+    growth, states, wanted = soak(tmp_path, SAMPLES)
+    with capsys.disabled():
+        memory, descriptors, threads = growth[0] / 2**20, *growth[1:]
+        what = f"memory {memory:+.2f} MiB, descriptors {descriptors:+d}, threads {threads:+d}"
+        print(f"\nR9: {SAMPLES * STREAMS:,} samples: {what}")
+    assert states == wanted
+    assert growth[0] < 1 << 20
+    assert growth[1:] == [0, 0]
+
+
+def test_r9_sees_a_leak(tmp_path):
+    """The negative control."""
+    growth, _, _ = soak(tmp_path, 40_000, leak=[])
+    assert growth[0] > 1 << 20
