@@ -158,3 +158,43 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match="gcc-arm-none-eabi"):
         check(small_bundle(), "microbit", 10)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: the sketch cannot be compiled")
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_arduino_sketch_compiles_and_prints_a_label(precision, tmp_path):
+    bundle = small_bundle() if precision == "int8" else bundle_of(float_graph("gru"))
+    write_project(project(bundle, "generic", prefix="wave"), tmp_path)
+    core = "#include <cstdio>\nstruct { void begin(long) {} int available() { return 1; }\n"
+    core += '  float parseFloat() { return 1; } void println(const char *s) { std::puts(s); } } Serial;\n#include "examples/wave/wave.ino"\n'
+    (tmp_path / "core.cpp").write_text(core + "int main() { setup(); loop(); }\n")
+    flags = ["-Wall", "-Wextra", "-Werror", f"-I{tmp_path}/src", f"-I{tmp_path}"]
+    subprocess.run(["g++", *flags, "-c", "core.cpp", "-o", "core.o"], cwd=tmp_path, check=True)
+    sources = sorted(str(path) for path in (tmp_path / "src").rglob("*.c"))
+    subprocess.run(["gcc", "-std=c99", "-O1", *sources, "core.o", "-lstdc++", "-o", "sketch"], cwd=tmp_path, check=True)
+    out = subprocess.run([str(tmp_path / "sketch")], check=True, capture_output=True, text=True).stdout
+    assert out.strip() in bundle.manifest.labels
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed: the Zephyr module cannot be read")
+def test_the_zephyr_module_builds_a_library_where_it_is_configured(tmp_path):
+    write_project(project(small_bundle(), "generic"), tmp_path / "module")
+    stand_in = """cmake_minimum_required(VERSION 3.20)
+project(app C)
+macro(zephyr_library_named name)
+  add_library(${name} STATIC)
+  set(library ${name})
+endmacro()
+macro(zephyr_library_sources)
+  target_sources(${library} PRIVATE ${ARGN})
+endmacro()
+macro(zephyr_include_directories)
+  include_directories(${ARGN})
+endmacro()
+set(CONFIG_MODEL y)
+add_subdirectory(module/zephyr)
+"""
+    (tmp_path / "CMakeLists.txt").write_text(stand_in)
+    for command in (["cmake", "-S", ".", "-B", "build"], ["cmake", "--build", "build"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert list((tmp_path / "build").rglob("libmodel.a"))
