@@ -165,8 +165,11 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch):
 def test_the_arduino_sketch_compiles_and_prints_a_label(precision, tmp_path):
     bundle = small_bundle() if precision == "int8" else bundle_of(float_graph("gru"))
     write_project(project(bundle, "generic", prefix="wave"), tmp_path)
-    core = "#include <cstdio>\nstruct { void begin(long) {} int available() { return 1; }\n"
-    core += '  float parseFloat() { return 1; } void println(const char *s) { std::puts(s); } } Serial;\n#include "examples/wave/wave.ino"\n'
+    core = """#include <cstdio>
+struct { void begin(long) {} int available() { return 1; } float parseFloat() { return 1; }
+         void println(const char *s) { std::puts(s); } } Serial;
+#include "examples/wave/wave.ino"
+"""
     (tmp_path / "core.cpp").write_text(core + "int main() { setup(); loop(); }\n")
     flags = ["-Wall", "-Wextra", "-Werror", f"-I{tmp_path}/src", f"-I{tmp_path}"]
     subprocess.run(["g++", *flags, "-c", "core.cpp", "-o", "core.o"], cwd=tmp_path, check=True)
