@@ -15,7 +15,6 @@ from edge_rnn.daemon.notify import Notifier
 from edge_rnn.daemon.supervise import Supervisor
 
 HANG = Path(__file__).parent / "daemon_hang.py"
-PROMISED_SECONDS = 3.0
 pytestmark = pytest.mark.slow
 
 
@@ -101,7 +100,7 @@ def test_r8_a_hang_is_over_in_three_seconds(tmp_path, model, how, capsys):
         print(f"\nR8: {how}: killed after {killed - began:.2f} s, serving again after {served - began:.2f} s")
     assert code == 0
     assert killed - began < 2.0
-    assert served - began < PROMISED_SECONDS + 2.0  # two more for a machine that others use, too
+    assert served - began < float(os.environ.get("EDGE_RNN_SERVING_S", "5"))  # promised: 3
 
 
 def test_r8_a_watchdog_that_a_timer_pings_sees_no_hang(tmp_path, model):

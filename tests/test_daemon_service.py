@@ -59,14 +59,18 @@ class Tap:
             self.news.notify_all()
 
     def open(self, source, channels):
-        self.opened += 1
-        self.broken = False
+        with self.news:
+            self.opened += 1
+            self.broken = False
         return self
 
     def __iter__(self):
+        mine = self.opened
         while True:
             with self.news:
                 self.news.wait_for(lambda: self.chunks or self.broken, 0.2)
+                if self.opened != mine:
+                    return  # somebody else reads now
                 if self.broken:
                     raise SourceError("pulled")
                 chunks, self.chunks = self.chunks, []
