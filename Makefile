@@ -46,12 +46,12 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,daemon,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,onnx,serial,daemon,test]'
 	touch $@
 
 # The C kernel again when it changed; without a compiler this leaves no extension and NumPy runs the models.
 $(NATIVE): $(READY) setup.py $(wildcard edge_rnn/kernel/*.[ch] edge_rnn/kernel/simd/*.[ch])
-	$(BIN)/python setup.py -q build_ext --inplace
+	$(BIN)/python -W ignore setup.py -q build_ext --inplace
 	touch $@
 
 clean:
