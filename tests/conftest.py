@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,10 @@ from edge_rnn.engines.numpy import open_graph
 from edge_rnn.graph import GATES, Graph, Layer
 from edge_rnn.manifest import Channel, DetectorParams, GapPolicy, Manifest
 from edge_rnn.model import Model
+
+# A shell starts what it runs in the background deaf to SIGINT, and children inherit that; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = DetectorParams(smooth_ms=40, enter=0.5, exit=0.3, min_ms=20, refractory_ms=60)
 
