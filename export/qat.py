@@ -18,9 +18,16 @@ from .input_scale import code_values, equal_columns
 from .networks import Network
 from .quantize import LARGEST_WEIGHT
 
+START = 0.75
+"""Share of the epochs after which training sees rounded weights; before, the exact ones find their place."""
+
 
 class Rounded(nn.Module):
-    """A network seen through int8 or int4 weights; it shares the network's parameters."""
+    """A network seen through int8 or int4 weights; it shares the network's parameters.
+
+    In eval mode it always rounds, so that validation scores what export will make. In train mode it rounds from the
+    epoch on that `begin_epoch` says.
+    """
 
     columns: Tensor
 
@@ -32,14 +39,22 @@ class Rounded(nn.Module):
             raise UsageError(f"quantization-aware training takes 8 or 4 bits, got {bits}")
         self.network = network
         self.largest = LARGEST_WEIGHT[bits]
+        self.active = True
         # The first matrix is rounded after the input scales are folded in: what is alike there is what counts.
         r = code_values(max_abs, lsb)
         columns = r / network.std.double().numpy()
         self.register_buffer("columns", torch.from_numpy(columns * 2.0 ** equal_columns(columns)))
         self.first = next(name for name, p in network.named_parameters() if p.ndim == 2)
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Round in training from START on."""
+        self.active = epoch >= START * epochs
+
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """As the network's, with rounded weights."""
+        if self.training and not self.active:
+            exact: tuple[Tensor, ...] = self.network(x, *state)
+            return exact
         y: tuple[Tensor, ...] = torch.func.functional_call(self.network, self.rounded(), (x, *state))
         return y
 

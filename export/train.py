@@ -112,6 +112,8 @@ def _fit(plan: Plan, run: Run, network: Network | Rounded, folder: RunFolder, pr
         while run.epoch < recipe.epochs and not run.exhausted(recipe.patience):
             began = time.perf_counter()
             network.train()
+            if isinstance(network, Rounded):
+                network.begin_epoch(run.epoch, recipe.epochs)
             losses: list[float] = []
             state = run.network.zero_state(recipe.lanes if plan.tbptt else recipe.batch)
             for step, batch in enumerate(feed.epoch(run.generator)):

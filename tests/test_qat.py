@@ -66,6 +66,17 @@ def test_training_moves_the_exact_weights_under_the_rounded_ones():
     assert 0 < moved.max() < 0.02, "a step smaller than a rounding must not be lost"
 
 
+def test_training_rounds_in_its_last_quarter_and_validation_always():
+    made = network("gru")
+    rounded = Rounded(made, 4, [1.0] * 6)
+    x = torch.randn(2, 10, 6)
+    exact = made(x)[0]
+    for epoch, same in [(0, True), (7, True), (8, False), (9, False)]:
+        rounded.train().begin_epoch(epoch, 10)
+        assert torch.equal(rounded(x)[0], exact) == same
+        assert not torch.equal(rounded.eval()(x)[0], exact)
+
+
 def test_other_bits_are_refused():
     with pytest.raises(UsageError, match="8 or 4 bits"):
         Rounded(network("gru"), 6, [1.0] * 6)
