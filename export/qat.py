@@ -7,6 +7,7 @@ Inputs and activations are not rounded: 16 bits are as good as exact in training
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,11 @@ from .quantize import LARGEST_WEIGHT
 
 START = 0.75
 """Share of the epochs after which training sees rounded weights; before, the exact ones find their place."""
+
+
+def first_rounded(epochs: int) -> int:
+    """The first of `epochs`, from 0, that trains with rounded weights; the last one always does."""
+    return min(math.ceil(START * epochs), epochs - 1)
 
 
 class Rounded(nn.Module):
@@ -48,7 +54,7 @@ class Rounded(nn.Module):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Round in training from START on."""
-        self.active = epoch >= START * epochs
+        self.active = epoch >= first_rounded(epochs)
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """As the network's, with rounded weights."""

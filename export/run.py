@@ -18,6 +18,7 @@ from .checkpoint import Checkpoint
 from .datasets import longest_constant, statistics
 from .evaluate import Scores
 from .networks import Network, initialise
+from .qat import first_rounded
 from .recipes import DataSet, Recipe
 from .samples import calibration_samples, golden_samples
 
@@ -73,6 +74,8 @@ class Run:
     best: dict[str, Tensor]
     best_epoch: int
     history: list[dict[str, float]]
+    first_kept: int = 0
+    """Epochs before this one are never kept: quantization-aware training has not rounded in them."""
 
     def keep_best(self, losses: list[float], score: Scores, seconds: float) -> None:
         """End an epoch. At least as right on validation people as the best so far makes it the best.
@@ -80,18 +83,21 @@ class Run:
         Among equals the later one has the smaller learning rate behind it. Kept so, a network was as good on further
         people as the last epoch's (docs/accuracy.md).
         """
-        best = max((epoch["validation_accuracy"] for epoch in self.history), default=-1.0)
+        best = max(self._candidates(), default=-1.0)
         figures = {"loss": float(np.mean(losses)), "validation_loss": score.loss, "validation_accuracy": score.accuracy}
         self.history.append({**figures, "seconds": seconds})
-        if score.accuracy >= best:
+        if self.epoch >= self.first_kept and score.accuracy >= best:
             self.best_epoch = self.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         self.epoch += 1
 
     def exhausted(self, patience: int) -> bool:
         """Whether validation has stood still for `patience` epochs (0: never); as good as before is standing still."""
-        accuracy = [epoch["validation_accuracy"] for epoch in self.history]
+        accuracy = self._candidates()
         return bool(patience and accuracy) and len(accuracy) - 1 - accuracy.index(max(accuracy)) >= patience
+
+    def _candidates(self) -> list[float]:
+        return [epoch["validation_accuracy"] for epoch in self.history[self.first_kept :]]
 
 
 def begin(plan: Plan, stats: dict[str, list[float]]) -> Run:
@@ -107,7 +113,8 @@ def begin(plan: Plan, stats: dict[str, list[float]]) -> Run:
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    return Run(network, optimizer, generator, 0, dict(network.state_dict()), -1, [])
+    first_kept = first_rounded(recipe.epochs) if plan.qat else 0
+    return Run(network, optimizer, generator, 0, dict(network.state_dict()), -1, [], first_kept)
 
 
 def finish(plan: Plan, run: Run, score: Scores) -> Checkpoint:

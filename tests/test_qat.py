@@ -1,14 +1,16 @@
 """Quantization-aware training: what it sees is what export makes, and it costs next to nothing."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from edge_rnn.export.calibration import Calibration
 from edge_rnn.export.networks import Network
-from edge_rnn.export.qat import Rounded
+from edge_rnn.export.qat import Rounded, first_rounded
 from edge_rnn.export.quantize import quantize
+from edge_rnn.export.run import Run
 
 from edge_rnn.errors import UsageError
 
@@ -75,6 +77,19 @@ def test_training_rounds_in_its_last_quarter_and_validation_always():
         rounded.train().begin_epoch(epoch, 10)
         assert torch.equal(rounded(x)[0], exact) == same
         assert not torch.equal(rounded.eval()(x)[0], exact)
+
+
+def test_an_epoch_that_was_not_rounded_is_never_kept():
+    run = Run(network("gru"), None, None, 0, {}, -1, [], first_rounded(8))
+    for accuracy in [0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.6, 0.7]:
+        assert not run.exhausted(patience=2), "patience counts from the first rounded epoch"
+        run.keep_best([1.0], SimpleNamespace(loss=1.0, accuracy=accuracy), 0.0)
+    assert run.best_epoch == 7
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(1, 0), (2, 1), (4, 3), (10, 8), (30, 23)])
+def test_rounding_begins_in_the_last_quarter_and_has_an_epoch_at_least(epochs, first):
+    assert first_rounded(epochs) == first
 
 
 def test_other_bits_are_refused():
