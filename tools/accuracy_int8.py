@@ -109,16 +109,16 @@ quarter to quarter.
 {int8}
 What is left is the rounding of the weights: two hapt nets (GRU, LSTM, seed 0) agree with a float32 network of the same
 rounded weights on 99.97 % of samples or more. Two things help: the weights of a row are rounded together
-(export/rounding.py), and calibration samples lie anywhere in the recordings, not on labelled stretches alone. On hapt's
-validation people, with rounded weights in float32, means of three seeds: LSTM 99.13 % as it was, 99.45 % rounded
-together, 99.55 % with both; GRU 99.65, 99.77 and 99.80 %. **Not chosen blindly**: that LSTM fell short of 99.5 %, and that
-each of the two things helps, was first seen on the test people's recordings; only the variants (length and place of the
-stretches) were then compared on validation people. So the agreement above is a little optimistic.
+(export/rounding.py), and calibration samples lie anywhere in the recordings, not on labelled stretches alone. On
+hapt's validation people, with rounded weights in float32, means of three seeds: LSTM 99.13 % as it was, 99.45 %
+rounded together, 99.55 % with both; GRU 99.65, 99.77 and 99.80 %. **Not chosen blindly**: that LSTM fell short of 99.5
+%, and that each of the two things helps, was first seen on the test people's recordings; only the variants (length and
+place of the stretches) were then compared on validation people. So the agreement above is a little optimistic.
 
 int4, half the bytes. `--qat 4` rounds in the last quarter of training and keeps the best epoch of that quarter. On
 validation people, GRU, means of three seeds (hapt, watch): without such training 95.6, 86.5 %; rounding in the last
-quarter 95.8, 85.3 %; in the last half 95.1, 86.7 %; from the start 94.3, 87.3 %. The differences are about those between
-seeds, so where rounding is together, training for it is not shown to help.
+quarter 95.8, 85.3 %; in the last half 95.1, 86.7 %; from the start 94.3, 87.3 %. The differences are about those
+between seeds, so where rounding is together, training for it is not shown to help.
 
 {int4}"""
 
