@@ -177,7 +177,7 @@ def _moving_average() -> Callable[[F64, F64, F64], None]:
     """The extension's loop where it was built, else the same line in Python; both give the same bits."""
     try:
         smooth: Callable[[F64, F64, F64], None] = importlib.import_module("edge_rnn._native").smooth
-    except ImportError:
+    except (ImportError, AttributeError):  # not built, or from sources that had no such function
         return _smooth_in_python
     return smooth
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from .arrays import Array
 from .errors import EdgeRnnError, SnapshotError, UsageError
 from .graph import StateSpec
+from .reach import LARGEST
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -144,11 +145,15 @@ def available_engines() -> dict[str, str | None]:
     return reasons
 
 
-def as_sample(sample: Any, inputs: int) -> F32:
-    """One sample as contiguous float32 (1, I); refuses another shape, NaN, Inf, and what is not a real number."""
+def as_sample(sample: Any, inputs: int, reach: float = LARGEST) -> F32:
+    """One sample as contiguous float32 (1, I); refuses another shape, NaN, Inf, what is beyond `reach` or no number."""
     x = as_samples(sample, inputs, 1)
     if not np.isfinite(x).all():
         raise UsageError(f"a sample of {inputs} finite numbers was expected, got {sample!r}: use push to impute")
+    if (np.abs(x) > reach).any():
+        raise UsageError(
+            f"a sample within {reach:.4g} was expected, got {sample!r}: beyond it this model's sums overflow"
+        )
     return x.reshape(1, inputs)
 
 

@@ -2,7 +2,7 @@
 
 A value is
     NaN, Inf    not a number
-    range       more than REACH times the training range away from it
+    range       more than REACH times the training range away from it, or more than the model can add up
     saturated   outside the training range, and the same for longer than training ever saw: a sensor at its stop
     stuck       the same for STUCK times longer than training ever saw
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from .engine import F32
 from .errors import SnapshotError
 from .manifest import Channel
+from .reach import LARGEST
 
 U8 = npt.NDArray[np.uint8]
 
@@ -37,7 +38,7 @@ _RUN = struct.Struct("<fq")
 class Watch:
     """Remembers each channel's last value and for how many samples it has been the same."""
 
-    def __init__(self, channels: Sequence[Channel]) -> None:
+    def __init__(self, channels: Sequence[Channel], reach: float = LARGEST) -> None:
         self._names = [channel.name for channel in channels]
         low, high = (np.array([getattr(c, side) for c in channels], np.float64) for side in ("min", "max"))
         known = low < high
@@ -45,8 +46,8 @@ class Watch:
         self._high = np.where(known, high, math.inf)
         span = np.where(known, high - low, 1.0)
         with np.errstate(over="ignore"):
-            self._floor = np.maximum(self._low - REACH * span, np.finfo(np.float32).min).astype(np.float32)
-            self._ceiling = np.minimum(self._high + REACH * span, np.finfo(np.float32).max).astype(np.float32)
+            self._floor = np.maximum(self._low - REACH * span, -reach).astype(np.float32)
+            self._ceiling = np.minimum(self._high + REACH * span, reach).astype(np.float32)
         seen = np.array([c.constant or 1 << 60 for c in channels], np.int64)
         self._longest = np.maximum(seen, SATURATED_SAMPLES)
         self._stuck = np.maximum(seen * STUCK, STUCK_SAMPLES)

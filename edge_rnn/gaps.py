@@ -21,6 +21,7 @@ from .events import Fault, Gap
 from .faults import REASONS, U8, Watch
 from .keys import ANEW, DUPLICATE, LATE, Keys
 from .manifest import Channel, GapPolicy
+from .reach import LARGEST
 
 OK, IMPUTED, DEGRADED = range(3)
 _CLOCK = struct.Struct("<10qIIII")
@@ -70,11 +71,11 @@ Plan = list[Segment | Gap | Fault | Restart]
 class Timeline:
     """Puts samples into slots and applies the gap policy."""
 
-    def __init__(self, channels: Sequence[Channel], rate_hz: float, policy: GapPolicy) -> None:
+    def __init__(self, channels: Sequence[Channel], rate_hz: float, policy: GapPolicy, reach: float = LARGEST) -> None:
         self.policy = policy
         self.counters = Counters()
         self._names = tuple(channel.name for channel in channels)
-        self._watch = Watch(channels)
+        self._watch = Watch(channels, reach)
         self._period_ns = 1e9 / rate_hz
         self._keys = Keys(self._period_ns)
         self._next = 0  # the slot after the last one

@@ -18,6 +18,7 @@ from .engine import F32, I16, Engine, State, as_samples, open_engine
 from .errors import UsageError
 from .manifest import DetectorParams, GapPolicy, Manifest
 from .parity import self_test
+from .reach import LARGEST, reach
 from .stream import Stream
 
 log = logging.getLogger("edge_rnn")
@@ -52,6 +53,8 @@ class Model:
         self.outputs = len(manifest.labels)
         self.engine = engine
         self.bundle = bundle
+        self.reach = LARGEST if bundle is None else reach(bundle.graph)
+        """The largest |x| of a sample that `step`, `run` and groups take: beyond it, a float32 sum may overflow."""
 
     def stream(
         self,
@@ -65,10 +68,10 @@ class Model:
     def run(self, samples: Any) -> F32:
         """Logits (T, C) of samples (T, I) from the zero state, in one call; raises UsageError for NaN and Inf."""
         x = as_samples(samples, self.inputs, 2)
-        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        bad = np.flatnonzero(~(np.abs(x) <= self.reach).all(axis=1))
         if bad.size:
             raise UsageError(
-                f"sample {bad[0]} holds NaN or Inf, finite numbers were expected: use stream().push to impute"
+                f"sample {bad[0]} holds NaN, Inf or more than {self.reach:.4g}: use stream().push to impute"
             )
         y = np.empty((len(x), self.outputs), np.float32)
         self.engine.run(x, State(self.manifest.states), y)
@@ -100,8 +103,11 @@ class Group:
     def step(self, batch: Any) -> F32:
         """One sample of each stream (N, I) -> logits (N, C); the array is reused at the next step."""
         x = as_samples(batch, self.model.inputs, 2)
-        if len(x) != self.state.streams or not np.isfinite(x).all():
-            raise UsageError(f"a batch of {self.state.streams} finite samples was expected, got {x.shape}")
+        if len(x) != self.state.streams or not (np.abs(x) <= self.model.reach).all():
+            raise UsageError(
+                f"a batch of {self.state.streams} samples of numbers within {self.model.reach:.4g} was expected, "
+                f"got {x.shape}: NaN and Inf are none"
+            )
         self.model.engine.step(x, self.state, self._out)
         return self._out
 

@@ -48,8 +48,9 @@ class Stream:
     """One source's way through a model. Owned by one thread; the model behind it is shared.
 
     `step(sample)` is the bare model: (I,) -> (C,) float32 logits, the array reused at the next step. It raises
-    UsageError for a wrong shape, NaN or Inf and leaves the state unchanged. `push(samples)` adds the gap policy and
-    the detector. A stream is fed by one of the two; `reset()` lets it change.
+    UsageError for a wrong shape, NaN, Inf or a number too large to add up (`model.reach`) and leaves the state
+    unchanged. `push(samples)` adds the gap policy and the detector. A stream is fed by one of the two; `reset()` lets
+    it change.
     """
 
     step: Step
@@ -72,7 +73,7 @@ class Stream:
         self.state = State(manifest.states)
         chosen = manifest.detector if detector is None else detector
         self._detector = Detector({manifest.labels.index(k): p for k, p in chosen.items()}, manifest.rate_hz)
-        self._timeline = Timeline(manifest.channels, manifest.rate_hz, gap or manifest.gap)
+        self._timeline = Timeline(manifest.channels, manifest.rate_hz, gap or manifest.gap, model.reach)
         self._epoch = 0
         self._age = 0  # steps since the state was zero
         self._done = 0  # the slot after the last step

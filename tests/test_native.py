@@ -254,13 +254,35 @@ def test_without_the_extension_models_run_on_numpy_and_one_line_says_so():
     assert done.stderr.count("NumPy") == 1
 
 
+@pytest.mark.parametrize("missing", ["BINDING = 1", "pass"])
+def test_an_extension_of_other_sources_is_named_and_models_run_on_numpy(missing):
+    code = (
+        "import sys, types, logging\n"
+        f"class Old(types.ModuleType): {missing}\n"
+        "sys.modules['edge_rnn._native'] = Old('edge_rnn._native')\n"
+        "sys.modules['edge_rnn._native'].__file__ = 'old.so'\n"
+        "logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
+        "from types import SimpleNamespace\n"
+        "import numpy as np\n"
+        "from edge_rnn.detect import _moving_average\n"
+        "from edge_rnn.engine import available_engines, open_engine\n"
+        "from tests.int8_models import float_graph\n"
+        "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2))\n"
+        "print(open_engine(b).name, open_engine(b).name)\n"
+        "print(available_engines()['native'], _moving_average())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("numpy numpy\nold.so was built from other sources")
+    assert done.stderr.count("make .venv/.native") == 1
+
+
 class TestKernelRefuses:
     """The extension's own checks: whatever comes, an exception and never a crash."""
 
     def arguments(self):
         graph = golden_graph(read_golden("GRU5_normalised"))
         layers = tuple(native._layer(graph, i, layer) for i, layer in enumerate(graph.layers))
-        return "int8", layers, (graph.arrays["sx"],), None
+        return "int8", layers, (graph.arrays["sx"], np.array([1e30], np.float32)), None
 
     @built
     def test_arrays_of_another_size_or_type(self):

@@ -17,7 +17,10 @@ from ..bundle import Bundle
 from ..engine import F32, I16, I32, State, Step, as_sample
 from ..errors import UsageError
 from ..graph import Graph, Layer
+from ..reach import reach
 
+BINDING = 2
+"""What this file and kernel/binding.c must agree on: raise it in both when a call of one changes for the other."""
 _KINDS = {"dense": 0, "rnn": 1, "gru": 2, "lstm": 3}
 _ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 2}
 _ORDER = {
@@ -56,7 +59,9 @@ class NativeEngine:
         self.graph = graph
         edge = ("sx",) if graph.precision == "int8" else ("mean", "std")
         layers = tuple(_layer(graph, index, layer) for index, layer in enumerate(graph.layers))
-        self._kernel = _extension().Kernel(graph.precision, layers, tuple(_plain(graph, name) for name in edge), isa)
+        self._reach = reach(graph)
+        ends = (*(_plain(graph, name) for name in edge), np.array([self._reach], np.float32))
+        self._kernel = _extension().Kernel(graph.precision, layers, ends, isa)
         self.isa: str = self._kernel.isa
 
     def step(self, x: F32, state: State, out: F32) -> None:
@@ -76,14 +81,14 @@ class NativeEngine:
     def bind(self, state: State) -> Step:
         """C's own `step(sample)` on that state: checked there, the array it returns is reused at the next call."""
         out = np.zeros(self.graph.outputs, np.float32)
-        convert = functools.partial(_convert, self.graph.inputs)
+        convert = functools.partial(_convert, self.graph.inputs, self._reach)
         step: Step = self._kernel.bind(state.arrays, out, convert).step
         return step
 
 
-def _convert(inputs: int, sample: Any) -> F32:
+def _convert(inputs: int, reach: float, sample: Any) -> F32:
     """What C does not take as it is: other types become float32, the rest raises UsageError."""
-    row: F32 = as_sample(sample, inputs)[0]
+    row: F32 = as_sample(sample, inputs, reach)[0]
     return row
 
 
@@ -102,8 +107,14 @@ def _plain(graph: Graph, name: str) -> Any:
 @functools.cache
 def _extension() -> Any:
     try:
-        return importlib.import_module("edge_rnn._native")
+        module = importlib.import_module("edge_rnn._native")
     except ImportError as error:
         raise UsageError(
             f"the native engine was not built ({error}): install with a C compiler present, or use engine numpy"
         ) from error
+    if getattr(module, "BINDING", None) != BINDING:
+        raise UsageError(
+            f"{module.__file__} was built from other sources than this edge-rnn: install it anew, in a work tree "
+            "run make .venv/.native"
+        )
+    return module

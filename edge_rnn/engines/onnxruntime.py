@@ -18,6 +18,7 @@ from ..errors import BundleError, MissingExtra, UsageError
 from ..manifest import Manifest
 from ..onnx_metadata import read_onnx
 from ..onnx_scan import scan_onnx
+from ..reach import LARGEST, reach
 from .steps import run_by_steps
 
 _ELEMENT = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int16)": "int16"}
@@ -34,7 +35,7 @@ def require() -> Any:
 
 def open_bundle(bundle: Bundle) -> OnnxruntimeEngine:
     """The engine of a bundle's model.onnx."""
-    return OnnxruntimeEngine(bundle.onnx, bundle.manifest)
+    return OnnxruntimeEngine(bundle.onnx, bundle.manifest, reach(bundle.graph))
 
 
 def open_onnx(path: str | Path) -> tuple[Manifest, OnnxruntimeEngine]:
@@ -51,7 +52,8 @@ class OnnxruntimeEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, onnx: bytes, manifest: Manifest) -> None:
+    def __init__(self, onnx: bytes, manifest: Manifest, reach: float = LARGEST) -> None:
+        self._reach = reach
         self._inputs, self._outputs = len(manifest.channels), len(manifest.labels)
         self._sx = np.array(manifest.input["sx"], np.float32) if manifest.precision == "int8" else None
         self._before = [f"{state.name}_in" for state in manifest.states]
@@ -78,7 +80,7 @@ class OnnxruntimeEngine:
 
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream; it swaps `state.arrays` with a second set at every step."""
-        inputs = self._inputs
+        inputs, reach = self._inputs, self._reach
         x = np.zeros((state.streams, inputs), np.float32)
         y = np.zeros((state.streams, self._outputs), np.float32)
         here = state.arrays
@@ -94,7 +96,7 @@ class OnnxruntimeEngine:
                 raise _cannot_run(error) from error
 
         def step(sample: Any) -> F32:
-            np.copyto(x, as_sample(sample, inputs))
+            np.copyto(x, as_sample(sample, inputs, reach))
             if state.arrays is here:
                 go(forth)
                 state.arrays = there

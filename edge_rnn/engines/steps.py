@@ -8,6 +8,7 @@ import numpy as np
 
 from ..engine import F32, Engine, State, Step, as_sample
 from ..graph import Graph
+from ..reach import reach
 
 
 def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
@@ -19,11 +20,11 @@ def run_by_steps(engine: Engine, x: F32, state: State, out: F32) -> None:
 def bind_step(engine: Engine, graph: Graph, state: State) -> Step:
     """A function sample -> logits that checks the sample; the array it returns is reused at the next step."""
     out: F32 = np.zeros((1, graph.outputs), np.float32)
-    inputs = graph.inputs
+    inputs, most = graph.inputs, reach(graph)
     row: F32 = out[0]
 
     def step(sample: Any) -> F32:
-        engine.step(as_sample(sample, inputs), state, out)
+        engine.step(as_sample(sample, inputs, most), state, out)
         return row
 
     return step

@@ -8,7 +8,7 @@
  *   smooth(p, last, alpha)                 the detector's moving averages
  *   Stepper.step(sample)                    (I,) -> `out`, the same array each time; nothing is allocated
  *
- * All checks are made here. A sample that is not plain float32, or holds NaN, goes to `convert`, which gives
+ * All checks are made here. A sample that is not plain float32, or holds NaN or too much, goes to `convert`, which gives
  * contiguous float32 or raises; the state has not moved then. edge_rnn/engines/native.py is the only caller.
  */
 #define PY_SSIZE_T_CLEAN
@@ -16,6 +16,9 @@
 #include <string.h>
 
 #include "simd/host.h"
+
+/* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
+#define BINDING 2
 
 /* With NumPy's headers a sample's address is read from its struct, whose layout is NumPy's stable binary interface.
  * The buffer protocol would cost 50 ns and, in NumPy, an allocation for each new array.
@@ -160,8 +163,8 @@ static int take_layer(PyObject *item, ernn_precision precision, ernn_host_layer 
 static int take_graph(PyObject *layers, PyObject *edge, ernn_host_graph *graph, Py_buffer *views, unsigned *held) {
     const Py_ssize_t n = PyTuple_Size(layers);
     const int exact = graph->precision == ERNN_INT8;
-    if (n < 1 || n > ERNN_MAX_LAYERS || PyTuple_Size(edge) != (exact ? 1 : 2)) {
-        PyErr_SetString(PyExc_ValueError, "expected 1..32 layers and (mean, std) or (sx,)");
+    if (n < 1 || n > ERNN_MAX_LAYERS || PyTuple_Size(edge) != (exact ? 2 : 3)) {
+        PyErr_SetString(PyExc_ValueError, "expected 1..32 layers and (mean, std, reach) or (sx, reach)");
         return -1;
     }
     graph->layers = (uint8_t)n;
@@ -172,6 +175,10 @@ static int take_graph(PyObject *layers, PyObject *edge, ernn_host_graph *graph, 
         if (take(PyTuple_GetItem(edge, j), &views[*held], 'f', graph->layer[0].inputs, 0, "mean, std or sx") < 0) return -1;
         *to[j] = views[*held].buf;
     }
+    Py_buffer *view = &views[*held];
+    if (take(PyTuple_GetItem(edge, exact ? 1 : 2), view, 'f', 1, 0, "reach") < 0) return -1;
+    graph->reach = *(const float *)view->buf;
+    ++*held;
     unsigned layer;
     const char *wrong = ernn_check(graph, &layer);
     if (wrong) PyErr_Format(PyExc_ValueError, "layer %u: %s", layer, wrong);
@@ -197,7 +204,7 @@ static PyObject *kernel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     const ernn_isa *isa = ernn_isa_named(name);
     if (!isa) return PyErr_Format(PyExc_ValueError, "no variant called %s here", name);
     ernn_host_graph *graph = PyMem_Calloc(1, sizeof *graph);
-    Py_buffer *views = PyMem_Calloc(8 * ERNN_MAX_LAYERS + 2, sizeof *views);
+    Py_buffer *views = PyMem_Calloc(8 * ERNN_MAX_LAYERS + 3, sizeof *views);
     Kernel *self = NULL;
     unsigned held = 0;
     if (!graph || !views) {
@@ -270,7 +277,7 @@ static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char 
     if (status == ERNN_OK)
         result = Py_NewRef(Py_None);
     else
-        PyErr_SetString(PyExc_ValueError, "x holds NaN or Inf");
+        PyErr_SetString(PyExc_ValueError, "x holds NaN, Inf or a number beyond the model's reach");
 release_states:
     release(views, self->states);
 release_out:
@@ -469,6 +476,7 @@ PyMODINIT_FUNC PyInit__native(void) {
     if (!module) return NULL;
     if (find_numpy() < 0 || (!kernel_type && !(kernel_type = (PyTypeObject *)PyType_FromSpec(&kernel_spec))) ||
         (!stepper_type && !(stepper_type = (PyTypeObject *)PyType_FromSpec(&stepper_spec))) ||
+        PyModule_AddIntConstant(module, "BINDING", BINDING) < 0 ||
         PyModule_AddObjectRef(module, "Kernel", (PyObject *)kernel_type) < 0 ||
         PyModule_AddObjectRef(module, "Stepper", (PyObject *)stepper_type) < 0)
         Py_CLEAR(module);

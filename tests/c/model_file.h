@@ -33,6 +33,7 @@ static void read_graph(ernn_host_graph *graph) {
         at->inputs = (uint16_t)read_word(), at->units = (uint16_t)read_word();
     }
     const size_t I = graph->layer[0].inputs;
+    graph->reach = 1e30f;
     if (graph->precision == ERNN_INT8) {
         graph->sx = read_array(4 * I);
     } else {

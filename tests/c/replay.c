@@ -128,15 +128,15 @@ int main(int argc, char **argv) {
             if (memcmp(twin.state, kept, state_bytes) != 0) fail(isa->name, "a state (from the file's)", t);
         }
         if (allocations != before) fail(isa->name, "the number of allocations (expected 0)", steps);
-        const float bad[2] = {INFINITY, NAN};
+        const float bad[] = {INFINITY, NAN, 1.1e30f, -3e38f};
         float *sample = malloc(4 * I);
         for (size_t j = 0; j < I; j++)
-            for (int b = 0; b < 2; b++) {
+            for (int b = 0; b < 4; b++) {
                 memcpy(sample, x, 4 * I);
                 sample[j] = bad[b];
                 memcpy(before_bad, r.state, state_bytes);
-                if (isa->run(r.model, r.scratch, r.pointers, 0, 1, sample, y) != ERNN_NOT_FINITE) fail(isa->name, "NaN or Inf's status", (long)j);
-                if (memcmp(before_bad, r.state, state_bytes) != 0) fail(isa->name, "a state after NaN or Inf", (long)j);
+                if (isa->run(r.model, r.scratch, r.pointers, 0, 1, sample, y) != ERNN_NOT_FINITE) fail(isa->name, "the status of NaN, Inf or too much", (long)j);
+                if (memcmp(before_bad, r.state, state_bytes) != 0) fail(isa->name, "a state after NaN, Inf or too much", (long)j);
             }
         whole(isa, &graph, &r, x, steps < 500 ? steps : 500);
         printf("%s: %ld steps agree, worst %.2e\n", isa->name, steps, worst);

@@ -76,6 +76,7 @@ static const char *check_int8(const ernn_host_layer *layer, int head) {
 const char *ernn_check(const ernn_host_graph *graph, unsigned *layer) {
     *layer = 0;
     if (graph->precision > ERNN_INT8) return "the precision is unknown";
+    if (!(graph->reach >= 0.0f && graph->reach <= FLT_MAX)) return "the reach is not a number of 0 or more";
     if (!graph->layers || graph->layers > ERNN_MAX_LAYERS) return "the number of layers is not in 1..32";
     for (; *layer < graph->layers; ++*layer) {
         const ernn_host_layer *at = &graph->layer[*layer];

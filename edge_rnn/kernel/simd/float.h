@@ -196,7 +196,7 @@ INLINE void leave(const ernn_packed *model, uint8_t *const *states, size_t s, co
     }
 }
 
-/* x - mean into the scratch; the division by std is in the weights. Gives whether NaN or Inf was there. */
+/* x - mean into the scratch; the division by std is in the weights. Gives whether something no state may meet was there. */
 INLINE int take_float(const ernn_packed *model, uint8_t *scratch, const float *x) {
     const float *mean = (const float *)((const uint8_t *)model + model->edge);
     const int inputs = model->inputs;
@@ -204,7 +204,7 @@ INLINE int take_float(const ernn_packed *model, uint8_t *scratch, const float *x
     int bad = 0;
     for (int j = 0; j < inputs; j += V) {
         const vf v = headf(x + j, inputs - j);
-        bad |= any_nonfinite(v);
+        bad |= any_beyond(v, splat(model->reach));
         storef(to + 4 * j, v - loadf(mean + j));
     }
     return bad;
@@ -225,7 +225,7 @@ INLINE void float_layers(const ernn_packed *model, const place *at, const int ti
 static ernn_status float_run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s,
                              size_t steps, const float *x, float *y) {
     place at[ERNN_MAX_LAYERS];
-    if (steps > 1 && ernn_check_finite(x, steps * model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    if (steps > 1 && beyond(x, steps * model->inputs, model->reach)) return ERNN_NOT_FINITE;
     if (steps == 1 && take_float(model, scratch, x)) return ERNN_NOT_FINITE;
     enter(model, scratch, states, s, 0, at);
     for (size_t t = 0; t < steps; t++, x += model->inputs, y += model->outputs) {

@@ -27,6 +27,7 @@ typedef struct {
     uint8_t precision, layers;
     const float *mean, *std; /* float32: (inputs) */
     const float *sx;         /* int8: (inputs) */
+    float reach;             /* the largest |x| that is taken: edge_rnn/reach.py */
     ernn_host_layer layer[ERNN_MAX_LAYERS];
 } ernn_host_graph;
 
@@ -54,6 +55,7 @@ typedef struct {
     uint16_t inputs, outputs;
     uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
+    float reach;
     uint32_t x, fresh;     /* bytes from the start of a stream's scratch */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */
     size_t bytes;          /* of the packed model */
@@ -65,7 +67,7 @@ typedef struct {
 /* A state is the caller's: for each recurrent layer its arrays as edge_rnn/graph.py types and orders them, each
  * (streams, units), C order. A call reads stream s's, runs in `scratch` (tile * scratch_bytes, ERNN_ALIGN aligned,
  * one per thread, its contents of no meaning between calls) and writes the state back at its end.
- * ERNN_NOT_FINITE: some input was NaN or Inf and no state was changed.
+ * ERNN_NOT_FINITE: some input was NaN, Inf or beyond the model's reach, and no state was changed.
  */
 typedef struct {
     const char *name;

@@ -362,7 +362,7 @@ INLINE int take_int8(const ernn_packed *model, uint8_t *stream, const float *x) 
     int bad = 0;
     for (int j = 0; j < model->inputs; j += V) {
         vf v = headf(x + j, model->inputs - j);
-        bad |= any_nonfinite(v);
+        bad |= any_beyond(v, splat(model->reach));
         vi q = roundi(maxf(minf(v / loadf(sx + j), splat(32767.0f)), splat(-32768.0f)));
         store_h(stream + model->x + (PLANES ? 1 : 2) * j, plane, &q, 1);
     }
@@ -460,7 +460,7 @@ INLINE void int8_leave(const ernn_packed *model, uint8_t *const *states, size_t 
 static ernn_status int8_run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                             const float *x, float *y) {
     int8_place at[ERNN_MAX_LAYERS];
-    if (steps > 1 && ernn_check_finite(x, steps * model->inputs) != ERNN_OK) return ERNN_NOT_FINITE;
+    if (steps > 1 && beyond(x, steps * model->inputs, model->reach)) return ERNN_NOT_FINITE;
     if (steps == 1 && take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
     int8_enter(model, scratch, states, s, at);
     for (size_t t = 0; t < steps; t++, x += model->inputs, y += model->outputs) {

@@ -19,6 +19,7 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     memset(m, 0, sizeof *m);
     m->precision = graph->precision;
     m->layers = graph->layers;
+    m->reach = graph->reach;
     m->inputs = graph->layer[0].inputs;
     m->outputs = graph->layer[graph->layers - 1].units;
     m->planes = (uint8_t)(exact && PLANES);

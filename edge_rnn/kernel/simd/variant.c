@@ -12,7 +12,7 @@ static ernn_status run(const ernn_packed *model, uint8_t *scratch, uint8_t *cons
 static ernn_status group(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t n, const float *x,
                          float *y) {
     const size_t I = model->inputs, C = model->outputs;
-    if (ernn_check_finite(x, n * I) != ERNN_OK) return ERNN_NOT_FINITE;
+    if (beyond(x, n * I, model->reach)) return ERNN_NOT_FINITE;
     if (model->precision == ERNN_FLOAT32) {
         float_group(model, scratch, states, n, x, y);
         return ERNN_OK;

@@ -68,7 +68,9 @@ INLINE void put(float *p, vf v, int n) {
     else
         _mm512_mask_storeu_ps(p, first(n), (__m512)v);
 }
-INLINE int any_nonfinite(vf v) { return _mm512_fpclass_ps_mask((__m512)v, 0x99) != 0; }
+INLINE int any_beyond(vf v, vf reach) {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps((__m512)v), (__m512)reach, _CMP_NLE_UQ) != 0;
+}
 INLINE wide mul(vi a, vi b) {
     __m512i x = (__m512i)a, y = (__m512i)b;
     return (wide){(vl)_mm512_mul_epi32(x, y), (vl)_mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32))};
@@ -102,9 +104,8 @@ INLINE void put(float *p, vf v, int n) {
     else
         _mm256_maskstore_ps(p, (__m256i)first(n), (__m256)v);
 }
-INLINE int any_nonfinite(vf v) {
-    vi bits = (vi)v & 0x7f800000;
-    return _mm256_movemask_ps((__m256)(vf)(bits == 0x7f800000));
+INLINE int any_beyond(vf v, vf reach) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)(vf)((vi)v & 0x7fffffff), (__m256)reach, _CMP_NLE_UQ));
 }
 INLINE wide mul(vi a, vi b) {
     __m256i x = (__m256i)a, y = (__m256i)b;
@@ -148,9 +149,8 @@ INLINE vf minf(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b
 INLINE vf maxf(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
 INLINE vi roundi(vf a) { return (vi)vcvtnq_s32_f32((float32x4_t)a); }
 INLINE vf tofloat(vi a) { return (vf)vcvtq_f32_s32((int32x4_t)a); }
-INLINE int any_nonfinite(vf v) {
-    vi bad = ((vi)v & 0x7f800000) == 0x7f800000;
-    return vmaxvq_u32((uint32x4_t)bad) != 0;
+INLINE int any_beyond(vf v, vf reach) {
+    return vminvq_u32(vcaleq_f32((float32x4_t)v, (float32x4_t)reach)) == 0;
 }
 INLINE wide mul(vi a, vi b) {
     int32x4_t x = (int32x4_t)a, y = (int32x4_t)b;
@@ -166,9 +166,8 @@ INLINE vf minf(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
 INLINE vf maxf(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
 INLINE vi roundi(vf a) { return (vi)_mm_cvtps_epi32((__m128)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm_cvtepi32_ps((__m128i)a); }
-INLINE int any_nonfinite(vf v) {
-    vi bits = (vi)v & 0x7f800000;
-    return _mm_movemask_ps((__m128)(vf)(bits == 0x7f800000));
+INLINE int any_beyond(vf v, vf reach) {
+    return _mm_movemask_ps(_mm_cmpnle_ps((__m128)(vf)((vi)v & 0x7fffffff), (__m128)reach));
 }
 /* Signed from unsigned: ab = |a b|_u - 2^32 (a < 0 ? b : 0) - 2^32 (b < 0 ? a : 0). */
 INLINE wide mul(vi a, vi b) {
@@ -186,6 +185,13 @@ INLINE vi narrow(wide w, const int shift) {
 #endif
 INLINE vi narrow32(wide w) { return narrow(w, 32); }
 #endif
+
+/* Whether one of n numbers is NaN, Inf or larger than reach. */
+INLINE int beyond(const float *x, size_t n, float reach) {
+    int bad = 0;
+    for (size_t j = 0; j < n; j += V) bad |= any_beyond(headf(x + j, n - j < V ? (int)(n - j) : V), splat(reach));
+    return bad;
+}
 
 /* V int16 as int32; behind the first n there are zeros. */
 INLINE vi widen(const int16_t *p, int n) {
