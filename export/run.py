@@ -5,7 +5,7 @@ A run begins from a `Plan` alone and ends as a checkpoint; no files here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,8 @@ class Run:
     history: list[dict[str, float]]
     first_kept: int = 0
     """Epochs before this one are never kept: quantization-aware training has not rounded in them."""
+    diagnosis: list[dict[str, Any]] = field(default_factory=list)
+    """Records of `--diagnose`, one before training and one an epoch."""
 
     def keep_best(self, losses: list[float], score: Scores, seconds: float) -> None:
         """End an epoch. At least as right on validation people as the best so far makes it the best.

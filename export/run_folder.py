@@ -1,4 +1,4 @@
-"""A run's folder: resume data while it trains; checkpoint.pt, metrics.json and two pictures when it is done.
+"""A run's folder: resume data while it trains; checkpoint.pt, metrics.json and pictures when it is done.
 
 Files are written whole or not at all. An interrupted run leaves no checkpoint.pt that looks finished.
 """
@@ -57,6 +57,7 @@ class RunFolder:
             "best": run.best,
             "best_epoch": run.best_epoch,
             "history": run.history,
+            "diagnosis": run.diagnosis,
         }
         save_atomically(plain, self._state)
 
@@ -73,11 +74,19 @@ class RunFolder:
             torch.set_rng_state(plain["dropout"])
             run.epoch, run.best_epoch = plain["epoch"], plain["best_epoch"]
             run.best, run.history = plain["best"], plain["history"]
+            run.diagnosis = plain.get("diagnosis", [])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise DataError(f"{self._state} does not fit this run ({error}): train again without --resume") from error
 
-    def finish(self, checkpoint: Checkpoint, score: Scores, history: list[dict[str, float]]) -> None:
+    def finish(
+        self,
+        checkpoint: Checkpoint,
+        score: Scores,
+        history: list[dict[str, float]],
+        diagnosis: dict[str, Any] | None = None,
+    ) -> None:
         """Write what a person and `export` want."""
+        from .diagnosis_plot import plot_diagnosis
         from .plots import plot_confusion, plot_learning_curve
 
         metrics = {
@@ -91,6 +100,9 @@ class RunFolder:
         plot_learning_curve(history, best, self.path / "learning_curve.png")
         title = f"validation people: {score.accuracy:.1%} of {len(score.truth):,}"
         plot_confusion(score.confusion(len(checkpoint.labels)), checkpoint.labels, self.path / "confusion.png", title)
+        if diagnosis:
+            _write_text(self.path / "diagnosis.json", json.dumps(diagnosis) + "\n")
+            plot_diagnosis(diagnosis, best, self.path / "diagnosis.png")
         checkpoint.save(self.path / "checkpoint.pt")  # last: whoever sees it sees a finished run
 
 

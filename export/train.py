@@ -19,6 +19,7 @@ from edge_rnn.errors import UsageError
 
 from .augment import find_axes
 from .datasets import Recordings, check_trainable, statistics
+from .diagnosis import Diagnosis
 from .evaluate import Scores, score_stream, score_windows
 from .feeds import Crops, Lanes
 from .losses import class_weights, stream_loss, window_loss
@@ -34,7 +35,7 @@ from .run_folder import Interrupted, RunFolder
 @dataclass(frozen=True)
 class Trained:
     """A finished run: its folder, the checkpoint in it, accuracy on validation people, seconds of training, the epoch
-    (1-based) that was kept and how many there were.
+    (1-based) that was kept and how many there were; with `diagnose`, sentences of warning.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Trained:
     seconds: float
     best_epoch: int
     epochs: int
+    warnings: tuple[str, ...] = ()
 
 
 def train(
@@ -58,6 +60,7 @@ def train(
     tbptt: int | None = None,
     qat: int | None = None,
     settings: Mapping[str, str] | None = None,
+    diagnose: bool = False,
     progress: Progress = show_nothing,
 ) -> Trained:
     """Train a network on `data` (a data-set name, a path, Recordings or a DataSet); keep the best on validation people.
@@ -66,7 +69,9 @@ def train(
     `qat` = 8 or 4 trains the weights as int8 or int4 will hold them (qat.py); the checkpoint has them so rounded.
     `settings` overrides fields of the data set's Recipe, `epochs` one of them. The folder `out` gets
     checkpoint.pt, metrics.json, learning-curve and confusion-matrix pictures, and resume/ with which `resume` goes on
-    where an interrupted run stopped, bit-exactly. One CPU thread: a small network gains nothing from more.
+    where an interrupted run stopped, bit-exactly. `diagnose` records how gradients flow back through time, every epoch,
+    into diagnosis.json and .png (diagnosis.py); the weights are the same with and without. One CPU thread: a small
+    network gains nothing from more.
 
     Raises DataError for recordings that cannot be trained on, UsageError for options that do not fit and for a
     training that diverged, Interrupted for Ctrl-C.
@@ -87,8 +92,9 @@ def train(
             folder.restore(run)
         else:
             folder.clear()
+        watched = Diagnosis(plan, run.diagnosis) if diagnose else None
         try:
-            _fit(plan, run, rounded or run.network, folder, progress)
+            _fit(plan, run, rounded or run.network, folder, watched, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(run.epoch, plan.recipe.epochs, folder.path) from stop
         run.network.load_state_dict(run.best)
@@ -96,17 +102,28 @@ def train(
             rounded.settle()
         score = _validate(plan, run.network.eval())
         checkpoint = finish(plan, run, score)
-    folder.finish(checkpoint, score, run.history)
+    folder.finish(checkpoint, score, run.history, watched.to_json() if watched else None)
     seconds = sum(epoch["seconds"] for epoch in run.history)
-    return Trained(folder.path, folder.path / "checkpoint.pt", score.accuracy, seconds, run.best_epoch + 1, run.epoch)
+    path, kept = folder.path / "checkpoint.pt", run.best_epoch + 1
+    told = tuple(watched.warnings()) if watched else ()
+    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, told)
 
 
-def _fit(plan: Plan, run: Run, network: Network | Rounded, folder: RunFolder, progress: Progress) -> None:
+def _fit(
+    plan: Plan,
+    run: Run,
+    network: Network | Rounded,
+    folder: RunFolder,
+    watched: Diagnosis | None,
+    progress: Progress,
+) -> None:
     """Train the run's parameters as `network` sees them, to the last epoch or until patience is out."""
     recipe = plan.recipe
     feed = _feed(plan)
     loss_of = stream_loss if plan.tbptt else window_loss
     weight = class_weights(plan.dataset.train) if recipe.class_weights else None
+    if watched and run.epoch == 0:
+        watched.epoch(run.network, 0)
     with progress(recipe.epochs, feed.steps) as shown:
         shown.resume(run.epoch)
         while run.epoch < recipe.epochs and not run.exhausted(recipe.patience):
@@ -130,13 +147,17 @@ def _fit(plan: Plan, run: Run, network: Network | Rounded, folder: RunFolder, pr
                     )
                 run.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip)
+                norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip)
                 run.optimizer.step()
                 losses.append(loss.item())
+                if watched:
+                    watched.update(float(norm))
                 shown.step(run.epoch, losses[-1])
             score = _validate(plan, network)
             run.keep_best(losses, score, time.perf_counter() - began)
             shown.epoch(run.epoch, score.accuracy)
+            if watched:
+                watched.epoch(run.network, run.epoch)
             folder.save(run)
 
 

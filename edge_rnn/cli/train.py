@@ -30,12 +30,15 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, as learning_rate=0.004.")
     ] = None,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Record how gradients flow back through time, and warn.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
 ) -> None:
     """Train a network and keep the epoch that is best on people it did not learn from.
 
-    Leaves OUT/checkpoint.pt for `edge-rnn export`, metrics.json, learning_curve.png and confusion.png. Ctrl-C leaves
-    a run that --resume finishes with the very same weights.
+    Leaves OUT/checkpoint.pt for `edge-rnn export`, metrics.json, learning_curve.png and confusion.png; with --diagnose
+    also diagnosis.json and .png. Ctrl-C leaves a run that --resume finishes with the very same weights.
     """
     from ..outside import outside
 
@@ -52,6 +55,7 @@ def train(
         tbptt=tbptt,
         qat=qat,
         settings=_pairs(settings or []),
+        diagnose=diagnose,
         progress=workshop.show_bar,
     )
     figures = {
@@ -60,10 +64,15 @@ def train(
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
         "seconds": round(result.seconds, 1),
+        **({"warnings": list(result.warnings), "diagnosis": str(result.folder / "diagnosis.json")} if diagnose else {}),
     }
     if as_json:
         print(json.dumps(figures))
         return
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if diagnose:
+        print(f"how its gradients flow: {result.folder / 'diagnosis.png'}", file=sys.stderr)
     print(
         f"{result.accuracy:.1%} right on validation people (epoch {result.best_epoch} of {result.epochs}, "
         f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn",
