@@ -13,7 +13,7 @@ from setuptools.modified import newer_group
 
 KERNEL = Path("edge_rnn/kernel")
 PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
-HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "binding.c"]
+HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c", "csv_binding.c", "binding.c"]
 
 
 def variants(machine: str) -> dict[str, list[str]]:

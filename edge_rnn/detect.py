@@ -12,54 +12,17 @@ import importlib
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import SnapshotError
 from .manifest import DetectorParams
+from .tracks import ACTIVE, CANDIDATE, F64, IDLE, REARMING, Decision, Rule, Track, advance, leap
 
-F64 = npt.NDArray[np.float64]
-
-IDLE, CANDIDATE, ACTIVE, REARMING = range(4)
+LEAP = 64
+"""Samples from which on a class is looked at as a block."""
 _TRACK = struct.Struct("<IdBqqqd")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A class started (`reason` is None) at sample `at`, or ended there; `first` is its first sample over enter."""
-
-    label: int
-    first: int
-    at: int
-    started: int
-    peak: float
-    reason: str | None
-
-
-@dataclass(slots=True)
-class _Track:
-    """What the detector remembers of one class."""
-
-    p: float = math.nan  # the average; NaN until the first probability
-    phase: int = IDLE
-    first: int = 0  # first sample of the run that is a candidate or active
-    started: int = 0  # sample of the decision to start
-    ready: int = 0  # first sample at which it may re-arm
-    peak: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One class's parameters in samples."""
-
-    label: int
-    alpha: float
-    enter: float
-    exit: float
-    hold: int
-    silence: int
 
 
 def smoothing_factor(smooth_ms: float, rate_hz: float) -> float:
@@ -89,7 +52,7 @@ class Detector:
 
     def __init__(self, rules: dict[int, DetectorParams], rate_hz: float) -> None:
         self._rules = [
-            _Rule(
+            Rule(
                 label,
                 smoothing_factor(params.smooth_ms, rate_hz),
                 params.enter,
@@ -99,7 +62,7 @@ class Detector:
             )
             for label, params in sorted(rules.items())
         ]
-        self._tracks = [_Track() for _ in self._rules]
+        self._tracks = [Track() for _ in self._rules]
         self._next = 0  # the sample after the last one
 
     @property
@@ -128,8 +91,11 @@ class Detector:
             if track.phase == ACTIVE and lowest[column] >= rule.exit:
                 track.peak = max(track.peak, highest[column])
                 continue
+            if len(averages) >= LEAP:
+                leap(rule, track, averages[:, column], first, decisions)
+                continue
             for index, p in enumerate(averages[:, column].tolist(), first):
-                _advance(rule, track, p, index, decisions)
+                advance(rule, track, p, index, decisions)
         decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
         return decisions
 
@@ -149,7 +115,7 @@ class Detector:
             for rule, track in zip(self._rules, self._tracks, strict=True)
             if track.phase == ACTIVE
         ]
-        self._tracks = [_Track() for _ in self._rules]
+        self._tracks = [Track() for _ in self._rules]
         return ended
 
     def snapshot(self) -> bytes:
@@ -166,7 +132,7 @@ class Detector:
             raise SnapshotError("the snapshot's detector is truncated: take a new one") from error
         if [row[0] for row in rows] != [rule.label for rule in self._rules]:
             raise SnapshotError("the snapshot's detector watches other classes than this stream's")
-        tracks = [_Track(*row[1:]) for row in rows]
+        tracks = [Track(*row[1:]) for row in rows]
         if any(track.phase > REARMING for track in tracks):
             raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
         self._tracks, self._next = tracks, int.from_bytes(blob[:8], "little")
@@ -186,24 +152,3 @@ def _smooth_in_python(averages: F64, last: F64, alpha: F64) -> None:
     for row in averages:
         row[:] = np.where(np.isnan(last), row, last + alpha * (row - last))
         last[:] = row
-
-
-def _advance(rule: _Rule, track: _Track, p: float, index: int, decisions: list[Decision]) -> None:
-    if track.phase == ACTIVE:
-        track.peak = max(track.peak, p)
-        if p < rule.exit:
-            decisions.append(Decision(rule.label, track.first, index, track.started, track.peak, "exit"))
-            track.ready = index + rule.silence
-            track.phase = REARMING if rule.silence else IDLE
-    elif track.phase == REARMING:
-        if index >= track.ready and p < rule.exit:
-            track.phase = IDLE
-    elif p >= rule.enter:
-        if track.phase == IDLE:
-            track.phase, track.first, track.peak = CANDIDATE, index, p
-        track.peak = max(track.peak, p)
-        if index - track.first >= rule.hold:
-            track.phase, track.started = ACTIVE, index
-            decisions.append(Decision(rule.label, track.first, index, index, track.peak, None))
-    else:
-        track.phase = IDLE

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from .bench import walk
-from .detect import F64, softmax
+from .detect import softmax
 from .engine import F32, State
 from .model import Model
+from .tracks import F64
 
 AGREE = 0.05
 TRIALS = 8

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .detect import Decision, Detector, softmax
+from .detect import Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
 from .events import Ended, Event, Gap, Quality, Score, Started
 from .gaps import Counters, Plan, Restart, Segment, Timeline
 from .keys import I64
 from .manifest import DetectorParams, GapPolicy
+from .tracks import Decision
 
 if TYPE_CHECKING:
     from .model import Model

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .detect import F64, samples_of, smoothing_factor
+from .detect import samples_of, smoothing_factor
 from .intervals import rate, share
 from .keys import I64
 from .manifest import DetectorParams
+from .tracks import F64
 
 SMOOTH_MS = (0.0, 40.0, 80.0, 160.0, 320.0, 640.0)
 ENTER = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
@@ -153,15 +154,23 @@ def search(
     return outcomes
 
 
-def choose(outcomes: Iterable[Outcome], per_hour: float, latency_s: float = float("inf")) -> Outcome | None:
+def choose(
+    outcomes: Iterable[Outcome], per_hour: float, latency_s: float = float("inf"), recall: float | None = None
+) -> Outcome | None:
     """The most events found within the budget of false alarms and of median latency; among equals the fewest alarms,
     then the shortest latency. None when nothing fits.
+
+    With `recall`, what is found beyond that share is not worth waiting for: among parameters that reach it, the
+    shortest median latency; among equals the fewest alarms, then the most found.
     """
 
     def fits(outcome: Outcome) -> bool:
-        return outcome.per_hour <= per_hour and _median(outcome) <= latency_s
+        enough = recall is None or outcome.recall >= recall
+        return bool(outcome.found) and outcome.per_hour <= per_hour and _median(outcome) <= latency_s and enough
 
-    ranked = [o for o in outcomes if fits(o) and o.found]
+    ranked = [outcome for outcome in outcomes if fits(outcome)]
+    if recall is not None:
+        return min(ranked, key=lambda o: (_median(o), o.false_alarms, -o.found), default=None)
     return max(ranked, key=lambda o: (o.found, -o.false_alarms, -_median(o)), default=None)
 
 

@@ -159,22 +159,6 @@ def test_any_bytes_in_any_cut_give_the_same_rows_or_our_error(data, draw):
     assert outcome(range(1, len(data))) == whole
 
 
-@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=30))
-def test_the_fast_way_reads_every_float_as_python_does(rows):
-    data = "".join(",".join(map(repr, row)) + "\n" for row in rows).encode()
-    decoder = LineDecoder(ABC)
-    decoder._columns = list(ABC)
-    np.testing.assert_array_equal(decoder._fast(data), rows)
-
-
-def test_the_fast_way_is_taken_on_well_formed_blocks():
-    """Or the throughput of a file would fall tenfold without anybody noticing."""
-    decoder = LineDecoder(ABC)
-    decoder._columns = list(ABC)
-    assert decoder._fast(b"1,2,3\r\n4, 5, 6\r\n").tolist() == [[1, 2, 3], [4, 5, 6]]
-
-
 def test_a_blank_cell_is_missing_and_never_minus_one():
-    """numpy.fromstring reads it as -1."""
     for cell in (b" ", b"\t", b"\r", b""):
         assert np.isnan(decode(b"1,2,3\n1," + cell + b",3\n")[0][1][1])

@@ -1,14 +1,17 @@
 """Lines of text to samples: CSV with or without a header, JSON lines. Bytes in, chunks out; no I/O here.
 
-A malformed line is counted and reported with its number, and skipped; `strict` makes it an error.
+A malformed line is counted and reported with its number, and skipped; `strict` makes it an error. Plain lines of CSV
+are read by the native extension where it was built; every other line, and all without it, by the same few lines of
+Python. Both give the same floats: those of float().
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +26,9 @@ KEYS = {"t_us": 1e3, "t": 1e9, "seq": 1.0}
 """Columns that tell when a sample was taken -> what turns them into nanoseconds, or into a sequence number."""
 MAX_KEY = 2.0**62
 NOT_JSON = 'is not an object like {"t":12.34,"seq":617,"v":[0.1,9.7]}'
-_PLAIN = np.isin(np.arange(256), np.frombuffer(b"0123456789+-.eE,\n", np.uint8))
-_BREAK = np.isin(np.arange(256), np.frombuffer(b",\n", np.uint8))
+
+PlainCsv = Callable[[bytes, int, Any, int, Any, int], tuple[int, int]]
+"""kernel/csv_binding.h: (text, at, limit, longest, out, row) -> (at, row) after the plain lines."""
 
 
 @dataclass
@@ -75,11 +79,7 @@ class LineDecoder:
             block = self._open(block)
         if not block or self._columns is None:
             return None
-        rows = None if self._json_keys is not None else self._fast(block)
-        if rows is None:
-            decode = self._csv if self._json_keys is None else self._json
-            found = [row for row in map(decode, self._numbered(block)) if row is not None]
-            rows = np.array(found, np.float64).reshape(len(found), len(self._columns))
+        rows = self._csv_rows(block) if self._json_keys is None else self._json_rows(block)
         return self._chunk(rows) if len(rows) else None
 
     def _open(self, block: bytes) -> bytes:
@@ -118,47 +118,46 @@ class LineDecoder:
             self._bad(text, "is neither a header with the model's channels nor numbers")
         return rest
 
-    def _fast(self, block: bytes) -> Any:
-        """Parse a block of well-formed CSV in one call, or None when any line is not."""
-        columns = len(self._columns or ())
-        body = block.replace(b"\r\n", b"\n").replace(b", ", b",")
-        codes = np.frombuffer(body, np.uint8)
-        ends = np.flatnonzero(codes == 10)
-        commas = np.searchsorted(np.flatnonzero(codes == 44), ends)
-        if np.any(np.diff(commas, prepend=0) != columns - 1) or np.diff(ends, prepend=-1).max() > MAX_LINE_BYTES:
-            return None
-        breaks = _BREAK[codes]
-        empty = breaks[0] or np.any(breaks[1:] & breaks[:-1])
-        if empty or not _PLAIN[codes].all():  # numpy reads a cell of blanks as -1, and a nan in its own ways
-            return None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # numpy only warns when it stops at something else
-                numbers = np.fromstring(body.replace(b"\n", b",").decode("ascii"), np.float64, sep=",")
-        except (ValueError, DeprecationWarning):
-            return None
-        if numbers.size != len(ends) * columns:
-            return None
-        rows = numbers.reshape(len(ends), columns)
-        if any(not _usable(rows[:, at] * scale).all() for at, scale in self._keys()):
-            return None
-        self._line += len(ends)
-        return rows
+    def _csv_rows(self, block: bytes) -> Any:
+        """Rows (T, K) of a block of whole lines."""
+        columns = self._columns or []
+        limit = np.full(len(columns), -1.0)
+        for at, scale in self._keys():
+            limit[at] = 0.999 * MAX_KEY / scale  # near the end of what is usable, _usable decides
+        rows = np.empty((block.count(b"\n"), len(columns)), np.float64)
+        plain, at, row = _plain_csv(), 0, 0
+        while at < len(block):
+            if plain is not None:
+                before = row
+                at, row = plain(block, at, limit, MAX_LINE_BYTES, rows, row)
+                self._line += row - before
+            if at < len(block):
+                end = block.index(b"\n", at)
+                text = self._text(block[at:end])
+                numbers = self._csv(text) if text else None
+                if numbers is not None:
+                    rows[row] = numbers
+                    row += 1
+                at = end + 1
+        return rows[:row]
+
+    def _json_rows(self, block: bytes) -> Any:
+        texts = (self._text(line) for line in block[:-1].split(b"\n"))
+        found = [row for text in texts if text and (row := self._json(text)) is not None]
+        return np.array(found, np.float64).reshape(len(found), len(self._columns or ()))
 
     def _keys(self) -> list[tuple[int, float]]:
         """Columns that are times or sequence numbers, and their factors."""
         found = [(at, KEYS[name]) for at, name in enumerate(self._columns or ()) if name in KEYS]
         return [(at, scale) for at, scale in found if (self._columns or [])[at] not in self.channels]
 
-    def _numbered(self, block: bytes) -> Iterator[str]:
-        for line in block[:-1].split(b"\n"):
-            self._line += 1
-            if len(line) > MAX_LINE_BYTES:
-                self._bad("", f"is longer than {MAX_LINE_BYTES} bytes")
-                continue
-            text = line.decode("utf-8", "replace").strip()
-            if text:
-                yield text
+    def _text(self, line: bytes) -> str:
+        """The next line's text; "" for one that is blank or too long."""
+        self._line += 1
+        if len(line) > MAX_LINE_BYTES:
+            self._bad("", f"is longer than {MAX_LINE_BYTES} bytes")
+            return ""
+        return line.decode("utf-8", "replace").strip()
 
     def _csv(self, text: str) -> list[float] | None:
         cells = text.split(",")
@@ -209,6 +208,16 @@ class LineDecoder:
             samples = np.ascontiguousarray(rows[:, [names.index(c) for c in self.channels]], np.float32)
         keys = {names[at]: np.rint(rows[:, at] * scale).astype(np.int64) for at, scale in self._keys()}
         return Chunk(samples, keys.get("t_us", keys.get("t")), keys.get("seq"))
+
+
+@functools.cache
+def _plain_csv() -> PlainCsv | None:
+    """The extension's reader, or None where it was not built."""
+    try:
+        found: PlainCsv = importlib.import_module("edge_rnn._native").csv
+    except (ImportError, AttributeError):
+        return None
+    return found
 
 
 def _numbered_channels(count: int) -> tuple[str, ...]:
