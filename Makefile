@@ -18,8 +18,8 @@ test-all: test slow            ## and what needs emulated boards, a browser, a b
 slow: $(NATIVE)
 	$(BIN)/python -m pytest -m slow
 
-arm64: $(NATIVE)               ## the kernel for aarch64, run under qemu-user (gcc-aarch64-linux-gnu, qemu-user)
-	$(BIN)/python -m pytest -m slow tests/test_kernel_machines.py -k neon
+arm64: $(NATIVE)               ## the kernel and the wheel for aarch64, run under qemu-user (gcc-aarch64-linux-gnu, qemu-user)
+	$(BIN)/python -m pytest -m slow tests/test_kernel_machines.py tests/test_wheel_arm64.py -k "neon or wheel_arm64"
 
 bench: $(NATIVE)               ## the table of docs/performance.md, measured now
 	$(BIN)/python -m benchmarks
@@ -55,4 +55,4 @@ $(NATIVE): $(READY) setup.py $(wildcard edge_rnn/kernel/*.[ch] edge_rnn/kernel/s
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo runs *.egg-info
+	rm -rf $(VENV) .venv-arm64 .venv-old-runtime build dist demo runs *.egg-info

@@ -4,11 +4,11 @@ Everything else is in pyproject.toml. Where no compiler is, or it knows no vecto
 the portable kernel alone, or without the extension, and NumPy runs the models (one line in the build log says so).
 """
 
-import platform
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, PlatformError
 from setuptools.modified import newer_group
 
 KERNEL = Path("edge_rnn/kernel")
@@ -17,7 +17,11 @@ HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c", "csv_bindin
 
 
 def variants(machine: str) -> dict[str, list[str]]:
-    """Name -> flags of each variant that GCC or Clang builds for a machine; none: the portable kernel alone."""
+    """Name -> flags of each variant that GCC or Clang builds for a machine; none: the portable kernel alone.
+
+    The machine is the last word of the platform's name, so that a cross compiler is told what to build for by
+    _PYTHON_HOST_PLATFORM=linux-aarch64, as the interpreter's own build is.
+    """
     v4 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
     x86 = {
         "baseline": ["-march=x86-64"],
@@ -25,7 +29,7 @@ def variants(machine: str) -> dict[str, list[str]]:
         "avx512": v4,
         "avx512vnni": [*v4, "-mavx512vnni", "-mavx512vbmi"],
     }
-    return {"x86_64": x86, "AMD64": x86, "aarch64": {"neon": []}, "arm64": {"neon": []}}.get(machine, {})
+    return {"x86_64": x86, "aarch64": {"neon": []}, "arm64": {"neon": []}}.get(machine, {})
 
 
 class PerVariant(build_ext):
@@ -37,14 +41,10 @@ class PerVariant(build_ext):
         if not self.force and not newer_group([*ext.sources, *ext.depends, "setup.py"], target, "newer"):
             return
         if self.compiler.compiler_type == "unix":
-            for name, flags in variants(platform.machine()).items():
-                folder = Path(self.build_temp) / name
-                ext.extra_objects += self.compiler.compile(
-                    [str(KERNEL / "simd" / "variant.c")],
-                    output_dir=str(folder),
-                    macros=[("ERNN_VARIANT", name)],
-                    extra_postargs=["-std=gnu11", "-O3", "-fwrapv", "-fvisibility=hidden", *flags],
-                )
+            try:
+                ext.extra_objects += self.compile_variants()
+            except CompileError:
+                self.warn("the compiler gave no vector variant of the kernel: trying the portable one alone")
             ext.extra_compile_args += ["-std=gnu11", "-O2", "-fwrapv", "-ffp-contract=off", "-fvisibility=hidden"]
         try:
             import numpy
@@ -55,7 +55,23 @@ class PerVariant(build_ext):
             ext.define_macros.append(("ERNN_NUMPY", None))
         if not ext.extra_objects:
             ext.define_macros.append(("ERNN_PORTABLE_ONLY", None))
-        super().build_extension(ext)
+        try:
+            super().build_extension(ext)
+        except (CCompilerError, PlatformError):
+            self.warn("no C compiler built the native engine: NumPy will run the models")
+            raise  # the extension is optional: build_ext goes on without it
+
+    def compile_variants(self) -> list[str]:
+        """Object files, one for each instruction set of the machine that is built for."""
+        objects: list[str] = []
+        for name, flags in variants(self.plat_name.rpartition("-")[2]).items():
+            objects += self.compiler.compile(
+                [str(KERNEL / "simd" / "variant.c")],
+                output_dir=str(Path(self.build_temp) / name),
+                macros=[("ERNN_VARIANT", name)],
+                extra_postargs=["-std=gnu11", "-O3", "-fwrapv", "-fvisibility=hidden", *flags],
+            )
+        return objects
 
 
 native = Extension(
