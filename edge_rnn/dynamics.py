@@ -151,8 +151,11 @@ def _visit(model: Model, x: F32) -> list[np.ndarray[Any, Any]]:
 def _units(model: Model, visited: list[list[np.ndarray[Any, Any]]]) -> dict[str, dict[str, float]]:
     units = {}
     for index, spec in enumerate(model.manifest.states):
-        values = np.concatenate([trial[index] for trial in visited]) / _ONE[spec.name[0]][spec.dtype]
+        name = spec.name.rstrip("0123456789")
+        if name not in _ONE:
+            continue  # a past of samples, keys or values has no units that could be stuck
+        values = np.concatenate([trial[index] for trial in visited]) / _ONE[name][spec.dtype]
         unit = {"still": float(np.mean(np.ptp(values, axis=0) < 1e-3)), "largest": float(np.abs(values).max())}
-        bounded = spec.name[0] != "c"
+        bounded = name != "c"
         units[spec.name] = {"at_stop": float(np.mean(np.abs(values) > STOP)) if bounded else 0.0, **unit}
     return units

@@ -145,6 +145,18 @@ def available_engines() -> dict[str, str | None]:
     return reasons
 
 
+def engines_for(bundle: Bundle) -> tuple[dict[str, Engine], dict[str, str]]:
+    """Every engine of this machine that takes the bundle; and the name of every other -> the reason why not."""
+    opened: dict[str, Engine] = {}
+    reasons: dict[str, str] = {}
+    for name in ENGINES:
+        try:
+            opened[name] = _open(name, bundle)
+        except UsageError as error:
+            reasons[name] = str(error)
+    return opened, reasons
+
+
 def as_sample(sample: Any, inputs: int, reach: float = LARGEST) -> F32:
     """One sample as contiguous float32 (1, I); refuses another shape, NaN, Inf, what is beyond `reach` or no number."""
     x = as_samples(sample, inputs, 1)

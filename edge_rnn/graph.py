@@ -9,6 +9,8 @@ Arrays of a float32 graph (PyTorch's layout and gate order: GRU r, z, n; LSTM i,
     l0.w_ih        (G*H, I)   l0.w_hh (G*H, H)   l0.b_ih, l0.b_hh (G*H,)    recurrent layer 0
     l1.w           (O, I)     l1.b (O,)                                     dense layer 1
 
+The other kinds' are in docs/bundle.md; edge_rnn/layer.py gives the shapes of all.
+
 Arrays of an int8 graph (docs/numeric.md; S_k holds the shifts S and k of one matrix):
 
     sx             (I,)       float32, x_q = sat16(rint(x / sx)); normalisation is folded into layer 0
@@ -24,117 +26,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .arrays import Array
 from .errors import BundleError
+from .layer import GATES, MAX_WIDTH, Activation, Kind, Layer, Precision, StateSpec, as_precision
 from .nibbles import pack_nibbles, unpack_nibbles
 from .obligations import check_obligations
 
-Kind = Literal["dense", "rnn", "gru", "lstm"]
-Activation = Literal["none", "relu", "tanh"]
-Precision = Literal["float32", "int8"]
+__all__ = ["GATES", "MAX_WIDTH", "Activation", "Graph", "Kind", "Layer", "Precision", "StateSpec", "as_precision"]
 
-GATES: Mapping[str, int] = {"dense": 1, "rnn": 1, "gru": 3, "lstm": 4}
-ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
-    "dense": ("none", "relu"),
-    "rnn": ("tanh", "relu"),
-    "gru": ("tanh",),
-    "lstm": ("tanh",),
-}
-MAX_WIDTH = 4096
 MAX_LAYERS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpec:
-    """One state array of a stream: shape is (width,) for one stream, (N, width) for N."""
-
-    name: str
-    dtype: str
-    width: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer. Only an int8 graph's layers have an `exponent` or `bits` (docs/numeric.md).
-
-    `exponent` e: the activation of a hidden dense or a ReLU RNN layer is int16 in Q(16 - e).
-    `bits` 4: the weights lie in [-7, 7].
-    """
-
-    kind: Kind
-    inputs: int
-    units: int
-    activation: Activation
-    exponent: int | None = None
-    bits: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in GATES:
-            raise BundleError(f"layer kind {self.kind!r} is unknown, expected one of {', '.join(GATES)}")
-        if self.activation not in ACTIVATIONS[self.kind]:
-            allowed = " or ".join(ACTIVATIONS[self.kind])
-            raise BundleError(f"a {self.kind} layer has activation {self.activation!r}, expected {allowed}")
-        for name, value in (("inputs", self.inputs), ("units", self.units)):
-            if type(value) is not int or not 1 <= value <= MAX_WIDTH:
-                raise BundleError(f"a {self.kind} layer has {name} = {value!r}, expected 1..{MAX_WIDTH}")
-        if self.exponent is not None and (type(self.exponent) is not int or not 1 <= self.exponent <= 16):
-            raise BundleError(f"a {self.kind} layer has exponent {self.exponent!r}, expected 1..16 or none")
-        if self.bits is not None and (type(self.bits) is not int or self.bits != 4):
-            raise BundleError(f"a {self.kind} layer has bits {self.bits!r}, expected 4, or none for 8")
-
-    @property
-    def gates(self) -> int:
-        """How many blocks of `units` rows the layer's matrices have."""
-        return GATES[self.kind]
-
-    def states(self, index: int, precision: Precision) -> tuple[StateSpec, ...]:
-        """The states of this layer standing at `index`, in the order every file and engine uses."""
-        if self.kind == "dense":
-            return ()
-        if precision == "int8":
-            names = {"rnn": [("h", "int16")], "gru": [("s", "int32")], "lstm": [("h", "int16"), ("c", "int32")]}
-        else:
-            names = {"rnn": [("h", "float32")], "gru": [("h", "float32")]}
-            names["lstm"] = [("h", "float32"), ("c", "float32")]
-        return tuple(StateSpec(f"{name}{index}", dtype, self.units) for name, dtype in names[self.kind])
-
-    def arrays(self, index: int, precision: Precision) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Name -> (dtype, shape) of each array this layer needs."""
-        rows, p = self.gates * self.units, f"l{index}."
-        if precision == "float32":
-            if self.kind == "dense":
-                return {p + "w": ("float32", (rows, self.inputs)), p + "b": ("float32", (rows,))}
-            matrices = {p + "w_ih": ("float32", (rows, self.inputs)), p + "w_hh": ("float32", (rows, self.units))}
-            return {**matrices, p + "b_ih": ("float32", (rows,)), p + "b_hh": ("float32", (rows,))}
-        needed: dict[str, tuple[str, tuple[int, ...]]] = {p + "b": ("int32", (rows,))}
-        heads = {"": self.inputs} if self.kind == "dense" else {"ih_": self.inputs, "hh_": self.units}
-        for head, columns in heads.items():
-            needed[p + head + "w"] = ("int8", (rows, columns))
-            needed[p + head + "m"] = ("int32", (rows,))
-            needed[p + head + "S_k"] = ("int32", (2,))
-        if self.kind == "gru":
-            needed[p + "bn"] = ("int32", (self.units,))
-        return needed
-
-    def to_json(self) -> dict[str, Any]:
-        """The canonical form in a manifest: keys without a value are left out."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_json(cls, value: object) -> Layer:
-        """Strict reader; an unknown key changes the arithmetic, so it is refused."""
-        if not isinstance(value, dict):
-            raise BundleError(f"a layer is {type(value).__name__}, expected an object")
-        needed = {"kind", "inputs", "units", "activation"}
-        known = needed | {"exponent", "bits"}
-        if set(value) - known or needed - set(value):
-            raise BundleError(f"a layer has keys {sorted(value)}, expected {sorted(known)}: a newer edge-rnn made it")
-        return cls(**value)
 
 
 @dataclass(frozen=True)
@@ -162,6 +66,9 @@ class Graph:
             check_obligations(self.layers, self.arrays)
         if self.precision == "float32" and not np.all(self.arrays["std"] > 0):
             raise BundleError("std must be positive in every channel: a constant channel cannot be normalised")
+        for name, array in self.arrays.items():
+            if name.endswith((".zeta", ".nu")) and not np.all((array >= 0) & (array <= 1)):
+                raise BundleError(f"{name} is {array}, a FastGRNN's zeta and nu lie in 0..1")
 
     def expected_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape) of every array of this graph."""
@@ -198,7 +105,22 @@ class Graph:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one step."""
-        return sum(a.size for name, a in self.arrays.items() if a.ndim == 2)
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def receptive_field(self) -> int | None:
+        """Samples that a logit depends on, the present one included; None: all there were."""
+        seen = 1
+        for layer in self.layers:
+            if layer.past is None:
+                return None
+            seen += layer.past
+        return seen
+
+    @property
+    def state_bytes(self) -> int:
+        """What one stream carries from step to step."""
+        return sum(np.dtype(state.dtype).itemsize * state.width for state in self.states)
 
     def layer_arrays(self, index: int) -> dict[str, Array]:
         """The arrays of one layer, without their `l{index}.` prefix."""
@@ -261,11 +183,3 @@ def _check_arrays(arrays: Mapping[str, Array], needed: Mapping[str, tuple[str, t
             raise BundleError(f"array {name!r} is {array.dtype} {array.shape}, expected {dtype} {shape}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise BundleError(f"array {name!r} holds NaN or Inf: the training diverged")
-
-
-def as_precision(value: object) -> Precision:
-    """Narrow a manifest's or a user's word to a Precision."""
-    for known in get_args(Precision):
-        if value == known:
-            return cast(Precision, known)
-    raise BundleError(f"precision is {value!r}, expected float32 or int8")

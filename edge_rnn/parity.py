@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import Array
 from .bundle import Bundle
-from .engine import ENGINES, F32, I16, Engine, State, available_engines, open_engine
+from .engine import F32, I16, Engine, State, engines_for, open_engine
 from .engines.integer import IntegerEngine, quantize_input
 from .engines.numpy import NumpyEngine, reference_state
 from .errors import ParityError
@@ -168,9 +168,8 @@ def verify(
 def _open(bundle: Bundle, name: str | None, report: Report) -> list[Engine]:
     if name is not None:
         return [open_engine(bundle, name)]
-    reasons = available_engines()
-    report.skipped = {known: reason for known, reason in reasons.items() if reason is not None}
-    return [open_engine(bundle, known) for known in ENGINES if known not in report.skipped]
+    engines, report.skipped = engines_for(bundle)
+    return list(engines.values())
 
 
 def _compare(

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .augment import Axes, Wearing, disturb, draw_wearing, find_axes, wear
 from .datasets import UNKNOWN, Recordings, merge, statistics
-from .networks import Network, initialise
+from .initial import initialise
+from .networks import Network
 from .recipes import Recipe
 
 __all__ = ["EventRecipe", "merge", "train_events"]

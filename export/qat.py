@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_rnn.errors import UsageError
+from edge_rnn.layer import INT8_KINDS
 
 from .input_scale import code_values, equal_columns
 from .networks import Network
@@ -43,6 +44,9 @@ class Rounded(nn.Module):
         super().__init__()
         if bits not in LARGEST_WEIGHT:
             raise UsageError(f"quantization-aware training takes 8 or 4 bits, got {bits}")
+        strange = [layer.kind for layer in network.graph_layers if layer.kind not in INT8_KINDS]
+        if strange:
+            raise UsageError(f"a {strange[0]} layer has no int8 form: train the network without --qat")
         self.network = network
         self.largest = LARGEST_WEIGHT[bits]
         self.active = True

@@ -15,6 +15,7 @@ import numpy as np
 from edge_rnn.arrays import Array
 from edge_rnn.errors import BundleError, UsageError
 from edge_rnn.graph import Graph, Layer
+from edge_rnn.layer import INT8_KINDS
 
 from .calibration import F64, Calibration, trace
 from .input_scale import InputScale, choose_input_scale
@@ -56,6 +57,9 @@ def quantize(
         raise UsageError(f"the network has {graph.inputs} inputs, calibration {calibration.samples.shape[1]} channels")
     if rounding not in ("together", "nearest"):
         raise UsageError(f"rounding is {rounding!r}, expected together or nearest")
+    strange = [layer.kind for layer in graph.layers if layer.kind not in INT8_KINDS]
+    if strange:
+        raise UsageError(f"a {strange[0]} layer has no int8 form: export the network with --precision float32")
     exponents = choose_exponents(graph, calibration)
     moments = input_moments(graph, calibration) if rounding == "together" else None
 

@@ -17,7 +17,8 @@ from edge_rnn.errors import UsageError
 from .checkpoint import Checkpoint
 from .datasets import longest_constant, statistics
 from .evaluate import Scores
-from .networks import Network, initialise
+from .initial import initialise
+from .networks import Network
 from .qat import first_rounded
 from .recipes import DataSet, Recipe
 from .samples import calibration_samples, golden_samples

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_rnn.errors import UsageError
-from edge_rnn.graph import Graph, Layer
+from edge_rnn.graph import GATES, Graph, Layer
 
 from .c_arrays import floats, pad
 from .c_header import header_text
@@ -36,6 +36,9 @@ def to_c(graph: Graph, origin: Origin, prefix: str = "model") -> dict[str, str]:
     """`{"model.h": text, "model.c": text}`; `prefix` names the files and every symbol in them; raises UsageError."""
     if not (prefix.isidentifier() and prefix.isascii() and prefix.islower()):
         raise UsageError(f"prefix {prefix!r} names C symbols: expected lower-case letters, digits and _")
+    strange = [layer.kind for layer in graph.layers if layer.kind not in GATES]
+    if strange:
+        raise UsageError(f"firmware has no {strange[0]} layers: build it from a dense, rnn, gru or lstm network")
     source = _Source(graph, origin, prefix)
     header = header_text(graph, origin, prefix, source.state_fields())
     return {f"{prefix}.h": header, f"{prefix}.c": source.text()}

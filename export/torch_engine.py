@@ -1,14 +1,13 @@
-"""PyTorch as an engine: the oracle of a float32 graph at export. Modules of torch.nn, nothing of our arithmetic."""
+"""PyTorch as an engine: the oracle of a float32 graph at export. Modules of torch, nothing of our arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edge_rnn.arrays import Array
 from edge_rnn.engine import F32, I16, I32, State, Step
@@ -16,9 +15,11 @@ from edge_rnn.engines.steps import bind_step
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph, Layer
 
+from .torch_layers import fresh, load, run
+
 
 class TorchEngine:
-    """torch.nn.GRU, LSTM, RNN and Linear with a graph's float32 arrays."""
+    """The modules of torch_layers with a graph's float32 arrays, whole sequences at once."""
 
     name = "torch"
 
@@ -54,15 +55,10 @@ class TorchEngine:
         arrays = iter(state.arrays)
         h = (torch.from_numpy(np.ascontiguousarray(x)) - self._mean) / self._std
         for layer, module in zip(self.graph.layers, self._modules, strict=True):
-            if layer.kind == "dense":
-                h = module(h)
-                h = torch.relu(h) if layer.activation == "relu" else h
-                continue
             mine = [next(arrays) for _ in layer.states(0, "float32")]
-            before = [torch.from_numpy(a.copy())[None] for a in mine]
-            h, after = module(h, before[0] if len(before) == 1 else tuple(before))
-            for array, new in zip(mine, [after] if isinstance(after, Tensor) else after, strict=True):
-                array[...] = new[0].numpy()
+            h, after = run(layer, module, h, [torch.from_numpy(array.copy()) for array in mine])
+            for array, new in zip(mine, after, strict=True):
+                array[...] = new.numpy()
         return np.asarray(h.numpy())
 
 
@@ -78,14 +74,7 @@ def one_thread() -> Iterator[None]:
 
 
 def module_of(layer: Layer, w: dict[str, Array]) -> nn.Module:
-    """One layer of a graph as the torch.nn module it came from."""
-    module: Any
-    if layer.kind == "dense":
-        module, names = nn.Linear(layer.inputs, layer.units), {"weight": "w", "bias": "b"}
-    else:
-        kind = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[layer.kind]
-        options = {"nonlinearity": layer.activation} if layer.kind == "rnn" else {}
-        module = kind(layer.inputs, layer.units, batch_first=True, **options)
-        names = {"weight_ih_l0": "w_ih", "weight_hh_l0": "w_hh", "bias_ih_l0": "b_ih", "bias_hh_l0": "b_hh"}
-    module.load_state_dict({long: torch.from_numpy(w[short]) for long, short in names.items()})
-    return module.eval()  # type: ignore[no-any-return]
+    """One layer of a graph as the module it came from."""
+    module = fresh(layer)
+    load(layer, module, w)
+    return module.eval()

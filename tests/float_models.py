@@ -17,14 +17,45 @@ STACKS = {
     "lstm": [("lstm", 6, "tanh")],
     "mixed": [("dense", 4, "relu"), ("gru", 6, "tanh"), ("dense", 5, "none"), ("lstm", 3, "tanh"), ("rnn", 4, "tanh")],
 }
+CONV = {"kernel": 3, "dilation": 2}
+RIVALS = {
+    "fastgrnn": [("fastgrnn", 6, "tanh"), ("fastgrnn", 5, "tanh")],
+    "windowed": [("window", 27, "none", {"window": 9}), ("dense", 7, "relu")],
+    "statistics": [
+        ("window", 21, "none", {"window": 7}),
+        ("statistics", 15, "none", {"window": 7}),
+        ("dense", 8, "relu"),
+    ],
+    "cnn": [
+        ("conv", 6, "relu", CONV),
+        ("conv", 6, "relu", {"kernel": 3, "dilation": 4}),
+        ("conv", 5, "none", {"kernel": 1, "dilation": 1}),
+    ],
+    "transformer": [
+        ("dense", 8, "none"),
+        ("attention", 8, "none", {"window": 6, "heads": 2}),
+        ("feedforward", 8, "relu", {"hidden": 12}),
+        ("attention", 8, "none", {"window": 11, "heads": 4}),
+        ("feedforward", 8, "relu", {"hidden": 5}),
+        ("norm", 8, "none"),
+    ],
+    "crossed": [
+        ("conv", 4, "relu", CONV),
+        ("gru", 6, "tanh"),
+        ("window", 18, "none", {"window": 3}),
+        ("fastgrnn", 4, "tanh"),
+        ("attention", 4, "none", {"window": 5, "heads": 1}),
+    ],
+}
+"""The layers beside dense, rnn, gru and lstm: float32 alone, and not in every engine."""
 
 
 def float_graph(stack: str, inputs: int = 3, classes: int = 4, seed: int = 0) -> Graph:
-    """A graph of STACKS with uniform weights as torch initialises them."""
+    """A graph of STACKS or RIVALS with uniform weights as torch initialises them."""
     rng = np.random.default_rng(seed)
     layers, width = [], inputs
-    for kind, units, activation in [*STACKS[stack], ("dense", classes, "none")]:
-        layers.append(Layer(kind, width, units, activation))
+    for kind, units, activation, *sizes in [*{**STACKS, **RIVALS}[stack], ("dense", classes, "none")]:
+        layers.append(Layer(kind, width, units, activation, **(sizes[0] if sizes else {})))
         width = units
     arrays = {"mean": rng.normal(0, 2, inputs).astype(np.float32)}
     arrays["std"] = rng.uniform(0.5, 5, inputs).astype(np.float32)
@@ -33,7 +64,10 @@ def float_graph(stack: str, inputs: int = 3, classes: int = 4, seed: int = 0) ->
         if layer.activation == "relu" and layer.kind == "rnn":
             bound /= 3  # a ReLU RNN must forget, or it grows without end
         for name, (dtype, shape) in layer.arrays(index, "float32").items():
-            arrays[name] = rng.uniform(-bound, bound, shape).astype(dtype)
+            low = 0.0 if name.endswith(("zeta", "nu")) else -bound
+            arrays[name] = rng.uniform(low, bound, shape).astype(dtype)
+            if name.endswith(".nu"):
+                arrays[name] *= 0.1  # h may reach nu / (1 - z): near 1 it grows without end
     return Graph("float32", tuple(layers), arrays)
 
 

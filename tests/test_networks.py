@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from edge_rnn.export.networks import Network, initialise
+from edge_rnn.export.architectures import ARCHITECTURES, RECURRENT
+from edge_rnn.export.initial import initialise
+from edge_rnn.export.networks import Network
 from torch import nn
 
 from edge_rnn.errors import UsageError
@@ -22,6 +24,11 @@ SPECS = {
         {"kind": "lstm", "units": 4, "activation": "tanh"},
         {"kind": "gru", "units": 6, "activation": "tanh"},
     ],
+    **{
+        arch: Network.of(arch, 3, 4, hidden=8, layers=2, window=9).spec()["layers"]
+        for arch in ("fastgrnn", "stats-mlp", "cnn", "transformer")
+    },
+    "windowed": Network.of("mlp", 3, 4, hidden=8, layers=2, window=9).spec()["layers"],
 }
 
 
@@ -37,7 +44,7 @@ def make(name: str) -> Network:
 def test_one_call_over_a_sequence_equals_step_by_step_in_outputs_and_final_state(name):
     network = make(name)
     x = torch.randn(5, 40, 3) * 2
-    state = tuple(torch.randn(5, width) * 0.3 for width in network.state_widths)
+    state = network(torch.randn(5, 13, 3))[1:]  # what was before
     whole, *final = network(x, *state)
     steps = []
     for t in range(x.shape[1]):
@@ -92,17 +99,36 @@ def test_spec_is_json_and_builds_the_same_network(name):
     torch.testing.assert_close(copy.eval()(x), network(x), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("arch", ["perceptron", "mlp", "rnn", "rnn-relu", "gru", "lstm"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_architectures_by_name(arch):
-    network = Network.of(arch, 6, 5, hidden=12, layers=2)
-    hidden = [layer["units"] for layer in network.spec()["layers"]]
-    assert hidden == ([] if arch == "perceptron" else [12, 12])
+    network = Network.of(arch, 6, 5, hidden=12, layers=2, window=20)
     assert network(torch.zeros(1, 3, 6))[0].shape == (1, 3, 5)
+    if arch in RECURRENT:
+        assert [layer["units"] for layer in network.spec()["layers"]] == [12, 12]
+    elif arch != "cnn":
+        assert network.to_graph().receptive_field in (20, 21)
 
 
-def test_gru32_has_the_parameters_of_the_published_figure():
-    network = Network.of("gru", 6, 6)
-    assert sum(p.numel() for p in network.parameters()) == 4038
+@pytest.mark.parametrize(
+    ("arch", "parameters"),
+    [("gru", 4038), ("lstm", 5318), ("rnn", 1478), ("fastgrnn", 1480), ("mlp", 49606), ("perceptron", 4614)],
+)
+def test_defaults_have_the_parameters_of_the_published_figures(arch, parameters):
+    network = Network.of(arch, 6, 6, window=128)
+    assert sum(p.numel() for p in network.parameters()) == parameters == network.to_graph().parameters
+
+
+def test_the_default_cnn_sees_a_window():
+    assert Network.of("cnn", 6, 6).to_graph().receptive_field == 125
+
+
+def test_only_the_steps_that_are_asked_for_are_given_and_the_states_are_the_same():
+    for name in SPECS:
+        network, x = make(name), torch.randn(2, 30, 3)
+        whole, *final = network(x)
+        some, *left = network(x, steps=slice(7, None, 5))
+        torch.testing.assert_close(some, whole[:, 7::5])
+        torch.testing.assert_close(left, final)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -115,6 +141,8 @@ def test_graph_has_the_same_numbers(name):
     np.testing.assert_array_equal(graph.arrays[f"l{head}.w"], network.head.weight.detach().numpy())
     np.testing.assert_array_equal(graph.arrays["std"], network.std.numpy())
     assert graph.parameters == sum(p.numel() for p in network.parameters())
+    if name not in ("perceptron", "mlp", "rnn", "rnn-relu", "gru", "lstm", "mixed"):
+        return  # others are not laid out as torch has them
     for index, layer in enumerate(network.layers):
         wanted = layer.weight if isinstance(layer, nn.Linear) else layer.weight_ih_l0
         got = graph.arrays[f"l{index}.w" if isinstance(layer, nn.Linear) else f"l{index}.w_ih"]
@@ -151,10 +179,13 @@ def test_initialisation_is_orthogonal_with_a_slow_gate_and_repeats_with_its_seed
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Network.of("transformer", 6, 4), "perceptron, mlp"),
+        (lambda: Network.of("tcn", 6, 4), "perceptron, mlp"),
+        (lambda: Network.of("transformer", 6, 4), "window"),
+        (lambda: Network(3, [{"kind": "gru", "units": 4, "activation": "tanh", "width": 3}], 4), "width"),
         (lambda: Network(3, [{"kind": "gru", "units": 0, "activation": "tanh"}], 4), "units"),
         (lambda: Network(3, [{"kind": "gru", "units": 4}], 4), "activation"),
-        (lambda: Network(3, [{"kind": "conv", "units": 4, "activation": "none"}], 4), "conv"),
+        (lambda: Network(3, [{"kind": "conv", "units": 4, "activation": "none"}], 4), "kernel = None"),
+        (lambda: Network(3, [{"kind": "pool", "units": 4, "activation": "none"}], 4), "pool"),
         (lambda: Network.from_spec({"inputs": 3}), "classes"),
         (lambda: make("gru")(torch.zeros(1, 5, 4)), r"got \(1, 5, 4\)"),
         (lambda: make("gru")(torch.zeros(1, 0, 3)), "time >= 1"),

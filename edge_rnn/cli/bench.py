@@ -17,16 +17,17 @@ def bench(
 ) -> None:
     """Time one step of every engine, interleaved in one process, after they were found to agree."""
     from .. import bench as timing
-    from ..engine import available_engines
+    from ..bundle import read_bundle
+    from ..engine import ENGINES, engines_for
     from ..errors import UsageError
     from ..model import load
     from .progress import progress
 
-    here = available_engines()
-    names = [name.strip() for name in against.split(",")] if against else [n for n, why in here.items() if why is None]
-    unknown = [name for name in names if name not in here]
+    opened, absent = engines_for(read_bundle(bundle))
+    names = [name.strip() for name in against.split(",")] if against else list(opened)
+    unknown = [name for name in names if name not in ENGINES]
     if unknown:
-        raise UsageError(f"--against names {', '.join(unknown)}, expected engines of: {', '.join(here)}")
+        raise UsageError(f"--against names {', '.join(unknown)}, expected engines of: {', '.join(ENGINES)}")
     models = {name: load(bundle, name) for name in names}
     manifest = next(iter(models.values())).manifest
     x = timing.walk([c.mean for c in manifest.channels], [c.std for c in manifest.channels], timing.CHUNK)
@@ -38,7 +39,7 @@ def bench(
     if as_json:
         print(json.dumps(report))
         return
-    for name, why in here.items():
-        if why is not None:
+    for name, why in absent.items():
+        if name not in names:
             print(f"{name}: skipped, {why}", file=sys.stderr)
     print(timing.table(figures))

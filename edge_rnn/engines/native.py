@@ -56,6 +56,9 @@ class NativeEngine:
         isa = isa or os.environ.get("EDGE_RNN_ISA") or None
         if isa is not None and isa not in variants():
             raise UsageError(f"EDGE_RNN_ISA is {isa!r}, this machine and build have: {', '.join(variants())}")
+        strange = [layer.kind for layer in graph.layers if layer.kind not in _KINDS]
+        if strange:
+            raise UsageError(f"the native engine has no {strange[0]} layers: use engine numpy or onnxruntime")
         self.graph = graph
         edge = ("sx",) if graph.precision == "int8" else ("mean", "std")
         layers = tuple(_layer(graph, index, layer) for index, layer in enumerate(graph.layers))

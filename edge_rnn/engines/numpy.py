@@ -1,24 +1,27 @@
 """The NumPy engine: the readable truth. Float32 (or float64, as a reference) here, the exact integers in integer.py.
 
+The layers' equations stand in cells.py, past.py and attention.py; this file runs them in order.
 Vectorised over streams: every array is (N, width). Slow for one stream on purpose; `native` is the fast one.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arrays import Array
 from ..bundle import Bundle
 from ..engine import F32, I16, I32, Engine, State, Step
 from ..errors import UsageError
-from ..graph import Graph, Layer
+from ..graph import Graph
+from . import attention, cells, past
+from .cells import Float
 from .integer import IntegerEngine
 from .steps import bind_step, run_by_steps
-
-Float = npt.NDArray[np.floating[Any]]
 
 
 def require() -> None:
@@ -36,7 +39,7 @@ def open_graph(graph: Graph) -> Engine:
 
 
 class NumpyEngine:
-    """Float arithmetic as PyTorch defines it (torch.nn.GRU, LSTM, RNN and Linear; docs of torch 2.x)."""
+    """Every float layer; the cells as PyTorch defines them."""
 
     name = "numpy"
 
@@ -46,7 +49,10 @@ class NumpyEngine:
         self._mean = graph.arrays["mean"].astype(dtype)
         self._std = graph.arrays["std"].astype(dtype)
         self._layers = [
-            (layer, {name: a.astype(dtype) for name, a in graph.layer_arrays(index).items()})
+            (
+                functools.partial(_FORWARD[layer.kind], layer, _as(dtype, graph.layer_arrays(index))),
+                len(layer.states(index, "float32")),
+            )
             for index, layer in enumerate(graph.layers)
         ]
 
@@ -54,9 +60,8 @@ class NumpyEngine:
         """One step: x (N, I) -> out (N, C); the state (N, width) is updated in place."""
         y: Float = (x.astype(self._dtype) - self._mean) / self._std
         arrays = iter(state.arrays)
-        for layer, w in self._layers:
-            mine = [next(arrays) for _ in range(_STATES[layer.kind])]
-            y = _FORWARD[layer.kind](layer, w, y, *mine)
+        for forward, states in self._layers:
+            y = forward(y, *itertools.islice(arrays, states))
         out[...] = y
 
     def step_int(self, xq: I16, state: State, out: I32) -> None:
@@ -72,41 +77,23 @@ class NumpyEngine:
         return bind_step(self, self.graph, state)
 
 
-def _sigmoid(v: Float) -> Float:
-    # 0.5 + 0.5 tanh(v / 2) is the logistic function and cannot overflow
-    result: Float = 0.5 + 0.5 * np.tanh(0.5 * v)
-    return result
+_FORWARD: dict[str, Callable[..., Float]] = {
+    "dense": cells.dense,
+    "rnn": cells.rnn,
+    "gru": cells.gru,
+    "lstm": cells.lstm,
+    "fastgrnn": cells.fastgrnn,
+    "window": past.window,
+    "statistics": past.statistics,
+    "conv": past.conv,
+    "attention": attention.attention,
+    "feedforward": attention.feedforward,
+    "norm": attention.norm,
+}
 
 
-def _dense(layer: Layer, w: dict[str, Array], x: Float) -> Float:
-    y: Float = x @ w["w"].T + w["b"]
-    return np.maximum(y, 0) if layer.activation == "relu" else y
-
-
-def _rnn(layer: Layer, w: dict[str, Array], x: Float, h: Float) -> Float:
-    v: Float = x @ w["w_ih"].T + w["b_ih"] + h @ w["w_hh"].T + w["b_hh"]
-    h[...] = np.tanh(v) if layer.activation == "tanh" else np.maximum(v, 0)
-    return h
-
-
-def _gru(layer: Layer, w: dict[str, Array], x: Float, h: Float) -> Float:
-    ax_r, ax_z, ax_n = np.split(x @ w["w_ih"].T + w["b_ih"], 3, axis=1)
-    ah_r, ah_z, ah_n = np.split(h @ w["w_hh"].T + w["b_hh"], 3, axis=1)
-    r, z = _sigmoid(ax_r + ah_r), _sigmoid(ax_z + ah_z)
-    n = np.tanh(ax_n + r * ah_n)
-    h[...] = n + z * (h - n)
-    return h
-
-
-def _lstm(layer: Layer, w: dict[str, Array], x: Float, h: Float, c: Float) -> Float:
-    i, f, g, o = np.split(x @ w["w_ih"].T + w["b_ih"] + h @ w["w_hh"].T + w["b_hh"], 4, axis=1)
-    c[...] = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-    h[...] = _sigmoid(o) * np.tanh(c)
-    return h
-
-
-_FORWARD: dict[str, Any] = {"dense": _dense, "rnn": _rnn, "gru": _gru, "lstm": _lstm}
-_STATES = {"dense": 0, "rnn": 1, "gru": 1, "lstm": 2}
+def _as(dtype: type[np.floating[Any]], arrays: dict[str, Array]) -> dict[str, Array]:
+    return {name: array.astype(dtype) for name, array in arrays.items()}
 
 
 def reference_state(graph: Graph, streams: int = 1) -> State:
