@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edge_rnn.arrays import Array
 
 from .datasets import UNKNOWN, Ints, Recordings
+from .torch_layers import EVERY, LAST
 
 _BATCH = 1024
 
@@ -65,7 +66,7 @@ def score_windows(network: nn.Module, data: Recordings, window: int, hop: int) -
     x = torch.from_numpy(data.values())
     steps = torch.arange(window)
     logits = [
-        _eval(network, x[torch.from_numpy(starts[i : i + _BATCH])[:, None] + steps])[:, -1]
+        _eval(network, x[torch.from_numpy(starts[i : i + _BATCH])[:, None] + steps], LAST)[:, -1]
         for i in range(0, len(starts), _BATCH)
     ]
     return _scores(torch.cat(logits), labels)
@@ -79,10 +80,10 @@ def score_stream(network: nn.Module, data: Recordings) -> Scores:
     return _scores(torch.cat(logits)[torch.from_numpy(known)], data.label[known])
 
 
-def _eval(network: nn.Module, x: Tensor) -> Tensor:
+def _eval(network: nn.Module, x: Tensor, steps: slice = EVERY) -> Tensor:
     training = network.training
     network.eval()
-    y: Tensor = network(x)[0]
+    y: Tensor = network(x, steps=steps)[0]
     network.train(training)
     return y
 

@@ -19,6 +19,7 @@ from edge_rnn.layer import INT8_KINDS
 from .input_scale import code_values, equal_columns
 from .networks import Network
 from .quantize import LARGEST_WEIGHT
+from .torch_layers import EVERY
 
 START = 0.75
 """Share of the epochs after which training sees rounded weights; before, the exact ones find their place."""
@@ -60,12 +61,12 @@ class Rounded(nn.Module):
         """Round in training from START on."""
         self.active = epoch >= first_rounded(epochs)
 
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, *state: Tensor, steps: slice = EVERY) -> tuple[Tensor, ...]:
         """As the network's, with rounded weights."""
         if self.training and not self.active:
-            exact: tuple[Tensor, ...] = self.network(x, *state)
+            exact: tuple[Tensor, ...] = self.network(x, *state, steps=steps)
             return exact
-        y: tuple[Tensor, ...] = torch.func.functional_call(self.network, self.rounded(), (x, *state))
+        y: tuple[Tensor, ...] = torch.func.functional_call(self.network, self.rounded(), (x, *state), {"steps": steps})
         return y
 
     def rounded(self) -> dict[str, Tensor]:

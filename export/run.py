@@ -30,8 +30,8 @@ class Plan:
 
     dataset: DataSet
     arch: str
-    hidden: int
-    layers: int
+    hidden: int | None
+    layers: int | None
     seed: int
     tbptt: int | None
     qat: int | None
@@ -107,7 +107,8 @@ def begin(plan: Plan, stats: dict[str, list[float]]) -> Run:
     """Fresh weights and their optimizer; `stats` of the training recordings become the normalisation."""
     data, recipe = plan.dataset.train, plan.recipe
     generator = torch.Generator().manual_seed(plan.seed)
-    network = Network.of(plan.arch, len(data.channels), len(data.classes), hidden=plan.hidden, layers=plan.layers)
+    sizes = {"hidden": plan.hidden, "layers": plan.layers, "window": recipe.window}
+    network = Network.of(plan.arch, len(data.channels), len(data.classes), **sizes)
     network.dropout.p = recipe.dropout
     initialise(network, generator)
     gain = torch.tensor([recipe.gains.get(channel, 1.0) for channel in data.channels])

@@ -24,7 +24,7 @@ from .past import Conv, Statistics, Window
 
 _RECURRENT = {"w_ih": "weight_ih_l0", "w_hh": "weight_hh_l0", "b_ih": "bias_ih_l0", "b_hh": "bias_hh_l0"}
 _LINEAR = {"w": "weight", "b": "bias"}
-EVERY = slice(None)
+EVERY, LAST = slice(None), slice(-1, None)
 NAMES: Mapping[str, Mapping[str, str]] = {
     "dense": _LINEAR,
     "norm": _LINEAR,

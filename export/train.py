@@ -30,6 +30,7 @@ from .qat import Rounded
 from .recipes import DataSet, Recipe, open_dataset
 from .run import Plan, Run, begin, finish
 from .run_folder import Interrupted, RunFolder
+from .torch_layers import EVERY, LAST
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Trained:
 def train(
     data: str | Path | Recordings | DataSet,
     arch: str = "gru",
-    hidden: int = 32,
+    hidden: int | None = None,
     *,
-    layers: int = 1,
+    layers: int | None = None,
     epochs: int | None = None,
     seed: int = 0,
     out: str | Path = "run",
@@ -65,6 +66,7 @@ def train(
 ) -> Trained:
     """Train a network on `data` (a data-set name, a path, Recordings or a DataSet); keep the best on validation people.
 
+    `arch` is one of architectures.py, which has `hidden` and `layers` where none are given.
     `tbptt` = K reads whole recordings in chunks of K samples with carried state (truncated BPTT) instead of windows.
     `qat` = 8 or 4 trains the weights as int8 or int4 will hold them (qat.py); the checkpoint has them so rounded.
     `settings` overrides fields of the data set's Recipe, `epochs` one of them. The folder `out` gets
@@ -122,6 +124,8 @@ def _fit(
     feed = _feed(plan)
     loss_of = stream_loss if plan.tbptt else window_loss
     weight = class_weights(plan.dataset.train) if recipe.class_weights else None
+    # Of a crop as long as its window such a network has one full answer, the last.
+    steps = LAST if run.network.sees_a_window and not plan.tbptt else EVERY
     if watched and run.epoch == 0:
         watched.epoch(run.network, 0)
     with progress(recipe.epochs, feed.steps) as shown:
@@ -137,9 +141,9 @@ def _fit(
                 for group in run.optimizer.param_groups:
                     group["lr"] = learning_rate(recipe, feed.steps, run.epoch * feed.steps + step)
                 state = tuple(s.detach() * ~batch.restart[:, None] for s in state)
-                y, *carried = network(batch.x, *state)
+                y, *carried = network(batch.x, *state, steps=steps)
                 state = tuple(carried)
-                loss = loss_of(y, batch, recipe, weight)
+                loss = loss_of(y, replace(batch, label=batch.label[:, steps]), recipe, weight)
                 if not torch.isfinite(loss):
                     raise UsageError(
                         f"training diverged: the loss became {loss.item()} in epoch {run.epoch + 1}, step {step + 1}; "

@@ -51,7 +51,7 @@ def test_a_person_is_told_the_accuracy_and_what_comes_next(folder, tmp_path, cap
         (["nowhere"], "no data set (hapt, watch)"),
         (["FOLDER", "--set", "bacth=3"], "did you mean 'batch'?"),
         (["FOLDER", "--set", "batch"], "expected NAME=VALUE"),
-        (["FOLDER", "--arch", "cnn"], "expected one of perceptron"),
+        (["FOLDER", "--arch", "tcn"], "expected one of perceptron"),
         (["FOLDER", "--set", "window=500"], "has 120 samples, a window is 500"),
     ],
 )

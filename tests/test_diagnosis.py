@@ -138,9 +138,15 @@ def test_gates_are_those_of_the_equations(data):
     assert layer["units"] == {"at_stop": 0, "still": 1}
 
 
-def test_a_diagnosis_of_a_perceptron_has_no_state_and_no_warning(data, tmp_path):
-    run = train(data, "perceptron", 4, out=tmp_path, settings=SETTINGS, epochs=1, diagnose=True)
+def test_a_diagnosis_of_a_perceptron_sees_its_window_and_no_warning(data, tmp_path):
+    run = train(data, "perceptron", out=tmp_path, settings=SETTINGS, epochs=1, diagnose=True)
     assert run.warnings == ()
+    assert json.loads((tmp_path / "diagnosis.json").read_text())["notes"] == []
+    network = Checkpoint.load(run.checkpoint).build()
+    assert network.to_graph().receptive_field == int(SETTINGS["window"])
+
+
+def test_a_diagnosis_of_a_convolution_tells_how_far_back_it_looks(data, tmp_path):
+    train(data, "cnn", 4, layers=2, out=tmp_path, settings=SETTINGS, epochs=1, diagnose=True)
     found = json.loads((tmp_path / "diagnosis.json").read_text())
-    assert found["notes"] == ["the answer depends on the last 1 samples (0.04 s) alone"]
-    assert Checkpoint.load(run.checkpoint).build().state_widths == ()
+    assert "the answer depends on the last 13 samples (0.52 s) alone" in found["notes"]

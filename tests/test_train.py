@@ -266,7 +266,7 @@ def test_class_weights_are_the_inverse_share(tmp_path):
         ({"settings": {**SETTINGS, "background": "rest"}}, UsageError, "background is 'rest'"),
         ({"settings": {**SETTINGS, "labels": "slow"}}, DataError, "1 class"),
         ({"settings": SETTINGS, "tbptt": 1}, UsageError, "tbptt is 1"),
-        ({"settings": SETTINGS, "arch": "cnn"}, UsageError, "architecture is 'cnn'"),
+        ({"settings": SETTINGS, "arch": "tcn"}, UsageError, "architecture is 'tcn'"),
     ],
 )
 def test_what_cannot_be_trained_is_told_before_any_step(options, error, words, data, tmp_path):

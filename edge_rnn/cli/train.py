@@ -11,12 +11,20 @@ import typer
 
 from ..errors import UsageError
 
+ARCHITECTURES = (
+    "rnn, rnn-relu, gru, lstm, fastgrnn; perceptron or mlp on a window, stats-mlp on its statistics, cnn, transformer."
+)
+
 
 def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help="hapt, watch, a .npz file or a folder of recordings.")],
-    arch: Annotated[str, typer.Option(help="perceptron, mlp, rnn, rnn-relu, gru or lstm.")] = "gru",
-    hidden: Annotated[int, typer.Option(min=1, help="Units a layer.")] = 32,
-    layers: Annotated[int, typer.Option(min=1, help="Hidden layers.")] = 1,
+    arch: Annotated[str, typer.Option(help=ARCHITECTURES)] = "gru",
+    hidden: Annotated[
+        int | None, typer.Option(min=1, help="Units a layer. Default: 32; mlp 64; cnn and transformer 16.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Hidden layers or blocks. Default: 1; cnn 5; transformer 2.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the data set's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
     out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("run"),
