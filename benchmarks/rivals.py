@@ -2,7 +2,7 @@
 
 onnxruntime: the leanest graph of the network (no normalisation, no reshapes), one thread, no spinning; `bound` is two
 pre-built bindings used in turn and no RunOptions (with them 1.32 needs 30 us more), `plain` is session.run.
-torch: eager modules under inference_mode. LiteRT and others enter when their packages and a converted model are here.
+torch: eager modules under inference_mode. LiteRT is in litert.py.
 """
 
 from __future__ import annotations

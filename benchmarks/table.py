@@ -10,9 +10,11 @@ from edge_rnn.engine import State
 from edge_rnn.engines.native import NativeEngine, variants
 from edge_rnn.engines.numpy import open_graph
 
+from . import litert
 from .measure import agree, cold, collect, interleave, over, tail
 from .networks import NETWORKS, float_network, int8_network, sensor
 from .rivals import Onnxruntime, torch_step
+from .start import measure_start
 
 CHUNK = 50
 GROUP = 1024
@@ -33,6 +35,8 @@ def measure_step(name: str, seconds: float, with_torch: bool = True) -> dict[str
     steps |= {f"native float32 {isa}": native_step(graph, isa) for isa in narrow}
     steps |= {f"native int8 {isa}": native_step(exact, isa) for isa in narrow}
     steps |= {"onnxruntime bound": Onnxruntime(graph).bound(), "onnxruntime run": Onnxruntime(graph).plain()}
+    if litert.installed():
+        steps |= {"litert in place": litert.Litert(graph).in_place(), "litert": litert.Litert(graph).public()}
     if with_torch:
         steps["torch"] = torch_step(graph)
     x = sensor(graph.inputs, CHUNK)
@@ -84,5 +88,6 @@ def all_networks(seconds: float, names: list[str] | None = None, tell: Any = lam
         found = measure_step(name, seconds)
         found["sequence"] = measure_sequence(name, seconds / 3)
         found["group"] = measure_group(name, seconds / 3)
+        found["start"] = measure_start(float_network(name))
         report["networks"][name] = found
     return report
