@@ -11,7 +11,7 @@ import functools
 import importlib
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,11 @@ class Detector:
         self._next = 0  # the sample after the last one
 
     @property
+    def next_index(self) -> int | None:
+        """The sample after the last one; None where nothing is watched."""
+        return self._next if self._rules else None
+
+    @property
     def active(self) -> bool:
         """Whether any class is watched."""
         return bool(self._rules)
@@ -75,15 +80,21 @@ class Detector:
 
         Samples left out since the last push are a break: a class that was about to start begins its minimum again.
         """
+        return push_abreast([self], probabilities[None], [first])[0]
+
+    def same_rules(self, other: Detector) -> bool:
+        """Whether both decide alike."""
+        return self._rules == other._rules
+
+    def _decide(self, averages: F64, lowest: list[float], highest: list[float], first: int) -> list[Decision]:
+        """Take averages (T, K) with the least and the largest of each column."""
         decisions: list[Decision] = []
         if first != self._next:
             for track in self._tracks:
                 track.phase = IDLE if track.phase == CANDIDATE else track.phase
-        self._next = first + len(probabilities)
-        averages = self._smooth(probabilities)
+        self._next = first + len(averages)
         if not len(averages):
             return decisions
-        lowest, highest = averages.min(axis=0).tolist(), averages.max(axis=0).tolist()
         for column, (rule, track) in enumerate(zip(self._rules, self._tracks, strict=True)):
             # Most chunks decide nothing: idle and never over enter, or active and never under exit.
             if track.phase == IDLE and highest[column] < rule.enter:
@@ -96,17 +107,9 @@ class Detector:
                 continue
             for index, p in enumerate(averages[:, column].tolist(), first):
                 advance(rule, track, p, index, decisions)
-        decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
+        if len(decisions) > 1:
+            decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
         return decisions
-
-    def _smooth(self, probabilities: F64) -> F64:
-        """Moving averages (T, K) of the watched classes, from where they stood; the tracks keep the last ones."""
-        averages: F64 = np.ascontiguousarray(probabilities[:, [rule.label for rule in self._rules]])
-        last = np.array([track.p for track in self._tracks])
-        _moving_average()(averages, last, np.array([rule.alpha for rule in self._rules]))
-        for track, p in zip(self._tracks, last.tolist(), strict=True):
-            track.p = p
-        return averages
 
     def end(self, at: int, reason: str) -> list[Decision]:
         """End what is active and forget everything, as after a reset."""
@@ -136,6 +139,28 @@ class Detector:
         if any(track.phase > REARMING for track in tracks):
             raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
         self._tracks, self._next = tracks, int.from_bytes(blob[:8], "little")
+
+
+def push_abreast(detectors: Sequence[Detector], probabilities: F64, firsts: Sequence[int]) -> list[list[Decision]]:
+    """`push` of N detectors with the same rules: probabilities (N, T, C), each one's from sample `firsts[n]` on."""
+    rules, (streams, rows, _) = detectors[0]._rules, probabilities.shape
+    if not rows or not rules:
+        return [
+            d._decide(p, [], [], first) for d, p, first in zip(detectors, probabilities[:, :0], firsts, strict=True)
+        ]
+    watched = probabilities[:, :, [rule.label for rule in rules]]
+    averages: F64 = np.ascontiguousarray(watched.transpose(1, 0, 2)).reshape(rows, streams * len(rules))
+    tracks = [track for detector in detectors for track in detector._tracks]
+    last = np.array([track.p for track in tracks])
+    _moving_average()(averages, last, np.array([rule.alpha for rule in rules] * streams))
+    for track, p in zip(tracks, last.tolist(), strict=True):
+        track.p = p
+    lowest, highest = averages.min(axis=0).tolist(), averages.max(axis=0).tolist()
+    found = []
+    for at, (detector, first) in enumerate(zip(detectors, firsts, strict=True)):
+        mine = slice(at * len(rules), (at + 1) * len(rules))
+        found.append(detector._decide(averages[:, mine], lowest[mine], highest[mine], first))
+    return found
 
 
 @functools.cache

@@ -25,6 +25,8 @@ from .manifest import Channel
 from .reach import LARGEST
 
 U8 = npt.NDArray[np.uint8]
+B1 = npt.NDArray[np.bool_]
+I64 = npt.NDArray[np.int64]
 
 REASONS = ("", "NaN", "Inf", "range", "saturated", "stuck")
 NAN, INF, RANGE, SATURATED_CODE, STUCK_CODE = range(1, 6)
@@ -36,7 +38,7 @@ _RUN = struct.Struct("<fq")
 
 
 class Watch:
-    """Remembers each channel's last value and for how many samples it has been the same."""
+    """Remembers each channel's `last` value (I,) and for how many samples it has been the same, `run` (I,)."""
 
     def __init__(self, channels: Sequence[Channel], reach: float = LARGEST) -> None:
         self._names = [channel.name for channel in channels]
@@ -51,19 +53,25 @@ class Watch:
         seen = np.array([c.constant or 1 << 60 for c in channels], np.int64)
         self._longest = np.maximum(seen, SATURATED_SAMPLES)
         self._stuck = np.maximum(seen * STUCK, STUCK_SAMPLES)
-        self.reset()
+        self.last = np.full(len(self._names), np.nan, np.float32)
+        self.run = np.zeros(len(self._names), np.int64)
 
     def reset(self) -> None:
         """Forget the past."""
-        self._last = np.full(len(self._names), np.nan, np.float32)
-        self._run = np.zeros(len(self._names), np.int64)
+        self.last.fill(np.nan)
+        self.run.fill(0)
+
+    def move(self, last: F32, run: I64) -> None:
+        """From now on remember in these arrays (I,), rows of one that many watches share."""
+        last[:], run[:] = self.last, self.run
+        self.last, self.run = last, run
 
     def check(self, x: F32) -> U8 | None:
         """Reasons (T, I), indexes into REASONS, of samples x (T, I); None when all is well."""
         if not len(x):
             return None
         inside = (x >= self._floor) & (x <= self._ceiling)
-        runs = self._runs(x)
+        runs = _runs(x, self.last, self.run)
         frozen = None if runs is None else self._frozen(x, runs)
         if frozen is None and inside.all():
             return None
@@ -73,20 +81,20 @@ class Watch:
         reasons[np.isnan(x)] = NAN
         return reasons
 
-    def _runs(self, x: F32) -> npt.NDArray[np.int64] | None:
-        """For how many samples each value has been the same (T, I); None when every value is new."""
-        same = x == np.concatenate([self._last[None], x[:-1]])
-        self._last = x[-1].copy()
-        if not same.any():
-            self._run.fill(1)
-            return None
-        rows = np.arange(1, len(x) + 1)[:, None]
-        began = np.maximum.accumulate(np.where(same, 0, rows), axis=0)  # the row where the run began; 0: before these
-        runs: npt.NDArray[np.int64] = np.where(began > 0, rows - began + 1, rows + self._run)
-        self._run = runs[-1].copy()
-        return runs
+    def calm(self, x: F32, last: F32, run: I64) -> B1:
+        """Which of N streams of these channels `check` would find well (N,): samples x (N, T, I), T > 0.
 
-    def _frozen(self, x: F32, runs: npt.NDArray[np.int64]) -> U8 | None:
+        `last` and `run` (N, I) are those streams' own, and move on.
+        """
+        runs = _runs(x, last, run)
+        inside = (x >= self._floor) & (x <= self._ceiling)
+        frozen = None if runs is None else self._frozen(x, runs)
+        if frozen is not None:
+            inside &= frozen == 0
+        well: B1 = np.all(inside, axis=(1, 2))
+        return well
+
+    def _frozen(self, x: F32, runs: I64) -> U8 | None:
         saturated = (runs > self._longest) & ((x < self._low) | (x > self._high))
         stuck = runs > self._stuck
         if not saturated.any() and not stuck.any():
@@ -96,12 +104,31 @@ class Watch:
 
     def snapshot(self) -> bytes:
         """What is remembered, as bytes."""
-        return b"".join(_RUN.pack(*pair) for pair in zip(self._last.tolist(), self._run.tolist(), strict=True))
+        return b"".join(_RUN.pack(*pair) for pair in zip(self.last.tolist(), self.run.tolist(), strict=True))
 
     def restore(self, blob: bytes) -> None:
         """Take what `snapshot` gave; raises SnapshotError when it is of another number of channels."""
         if len(blob) != _RUN.size * len(self._names):
             raise SnapshotError(f"the snapshot's channels are not the {len(self._names)} of this stream")
         pairs = list(_RUN.iter_unpack(blob))
-        self._last = np.array([value for value, _ in pairs], np.float32)
-        self._run = np.array([run for _, run in pairs], np.int64)
+        self.last[:] = [value for value, _ in pairs]
+        self.run[:] = [run for _, run in pairs]
+
+
+def _runs(x: F32, last: F32, run: I64) -> I64 | None:
+    """For how many samples each value of x (..., T, I) has been the same; None when every value is new.
+
+    `last` and `run` (..., I) are the values before and for how long they had been the same; they move on.
+    """
+    same = np.empty(x.shape, np.bool_)
+    np.equal(x[..., 0, :], last, out=same[..., 0, :])
+    np.equal(x[..., 1:, :], x[..., :-1, :], out=same[..., 1:, :])
+    last[...] = x[..., -1, :]
+    if not same.any():
+        run.fill(1)
+        return None
+    rows = np.arange(1, x.shape[-2] + 1)[:, None]
+    began = np.maximum.accumulate(np.where(same, 0, rows), axis=-2)  # the row where the run began; 0: before these
+    runs: I64 = np.where(began > 0, rows - began + 1, rows + run[..., None, :])
+    run[...] = runs[..., -1, :]
+    return runs

@@ -75,9 +75,9 @@ class Timeline:
         self.policy = policy
         self.counters = Counters()
         self._names = tuple(channel.name for channel in channels)
-        self._watch = Watch(channels, reach)
+        self.watch = Watch(channels, reach)
         self._period_ns = 1e9 / rate_hz
-        self._keys = Keys(self._period_ns)
+        self.keys = Keys(self._period_ns)
         self._next = 0  # the slot after the last one
         self.restart()
 
@@ -87,8 +87,8 @@ class Timeline:
         self._run_lost = 0  # those of them that were not imputed
         self._last: F32 | None = None  # the last good sample
         self._faulty: frozenset[int] = frozenset()  # channels whose fault has been told
-        self._keys.reset()
-        self._watch.reset()
+        self.keys.reset()
+        self.watch.reset()
 
     def time_ns(self, index: int) -> int:
         """A slot's time since the stream's start."""
@@ -99,15 +99,32 @@ class Timeline:
         """The slot the next sample will have."""
         return self._next
 
+    @property
+    def whole(self) -> bool:
+        """Whether the last slot has its sample."""
+        return self._run == 0
+
+    def take(self, rows: int, last: F32, numbered: bool) -> int:
+        """Take samples that were found to be simply the next good ones; the first one's slot. `last` (I,) is kept."""
+        first = self._next
+        self.counters.received += rows
+        self.counters.used += rows
+        if numbered:
+            self.keys.take(rows)
+        self._next += rows
+        self._last = last
+        self._faulty = frozenset()
+        return first
+
     def plan(self, x: F32, t_ns: Any = None, seq: Any = None) -> Plan:
         """Plan the steps for samples x (T, I); `t_ns` and `seq` are None, an int (the first sample's) or (T,).
 
         Raises UsageError for keys of another form; nothing has changed then.
         """
-        keys = self._keys.read(len(x), t_ns, seq)
+        keys = self.keys.read(len(x), t_ns, seq)
         self.counters.received += len(x)
-        missing = self._keys.missing_before(*keys)
-        reasons = self._watch.check(x)
+        missing = self.keys.missing_before(*keys)
+        reasons = self.watch.check(x)
         if missing is None and self._run == 0 and reasons is None:
             return [self._take(x)] if len(x) else []
         good = [True] * len(x) if reasons is None else (reasons.max(axis=1) == 0).tolist()
@@ -205,7 +222,7 @@ class Timeline:
         """The clock, the sums, the last sample, the keys and what is known of faults."""
         c = self.counters
         sums = (c.received, c.used, c.duplicate, c.bad, c.late, c.imputed, c.lost)
-        keys, watch = self._keys.snapshot(), self._watch.snapshot()
+        keys, watch = self.keys.snapshot(), self.watch.snapshot()
         told = sum(1 << channel for channel in self._faulty).to_bytes(len(self._names), "little")
         last = b"" if self._last is None else self._last.astype("<f4").tobytes()
         head = (self._next, self._run, self._run_lost, len(self._names), len(told), len(last), len(keys))
@@ -221,8 +238,8 @@ class Timeline:
         ends = np.cumsum([_CLOCK.size, told, last, keys]).tolist()
         if names != channels or told != channels or last not in (0, 4 * channels) or ends[-1] > len(blob):
             raise SnapshotError(f"the snapshot's clock is not of a stream with {channels} channels")
-        self._watch.restore(blob[ends[3] :])
-        self._keys.restore(blob[ends[2] : ends[3]])
+        self.watch.restore(blob[ends[3] :])
+        self.keys.restore(blob[ends[2] : ends[3]])
         self.counters = Counters(*sums)
         self._next, self._run, self._run_lost = next_, run, run_lost
         mask = int.from_bytes(blob[ends[0] : ends[1]], "little")

@@ -59,6 +59,15 @@ class Keys:
             return "t_ns", _as_keys(t_ns, rows, self._period_ns, "t_ns")
         return "", np.empty(0, np.int64)
 
+    @property
+    def next_seq(self) -> int | None:
+        """The sequence number that would simply be the next; None where samples carry none."""
+        return self._last - self._turns + 1 if self._kind == "seq" else None
+
+    def take(self, rows: int) -> None:
+        """So many samples came, whose numbers were simply the next."""
+        self._last += rows
+
     def missing_before(self, kind: KeyKind, keys: I64) -> I64 | None:
         """How many samples are missing before each one, or its mark; None when every one is simply the next."""
         if not keys.size:

@@ -17,6 +17,7 @@ OUTSIDE = {
     "import": ("edge_rnn.export.from_state", "train"),
     "ports": ("edge_rnn.firmware_bridge.port", "serial"),
     "boards as sources": ("edge_rnn.firmware_bridge.reader", "serial"),
+    "frames over sockets": ("edge_rnn.firmware_bridge.oneway", "serial"),
     "devices": ("edge_rnn.firmware_bridge.probe", "serial"),
     "sim": ("edge_rnn.firmware_bridge.simulator", "serial"),
     "simulated boards": ("edge_rnn.firmware_bridge.board", "serial"),

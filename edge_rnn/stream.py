@@ -73,8 +73,8 @@ class Stream:
         self.name = name
         self.state = State(manifest.states)
         chosen = manifest.detector if detector is None else detector
-        self._detector = Detector({manifest.labels.index(k): p for k, p in chosen.items()}, manifest.rate_hz)
-        self._timeline = Timeline(manifest.channels, manifest.rate_hz, gap or manifest.gap, model.reach)
+        self.detector = Detector({manifest.labels.index(k): p for k, p in chosen.items()}, manifest.rate_hz)
+        self.timeline = Timeline(manifest.channels, manifest.rate_hz, gap or manifest.gap, model.reach)
         self._epoch = 0
         self._age = 0  # steps since the state was zero
         self._done = 0  # the slot after the last step
@@ -93,12 +93,12 @@ class Stream:
     @property
     def counters(self) -> Counters:
         """What came and what was missing (see edge_rnn.gaps)."""
-        return self._timeline.counters
+        return self.timeline.counters
 
     @property
     def now_ns(self) -> int:
         """The stream's time: when the next sample is due."""
-        return self._timeline.time_ns(self._timeline.next_index)
+        return self.timeline.time_ns(self.timeline.next_index)
 
     def quantize(self, sample: Any) -> I16:
         """Int8 models: float (I,) -> int16 (I,), the input of `step_int` (docs/numeric.md)."""
@@ -124,7 +124,7 @@ class Stream:
         """
         if not self._pushed and "step" in self.__dict__:
             raise UsageError("this stream is fed by step: call reset() before push")
-        plan = self._timeline.plan(as_samples(samples, self.model.inputs, 2), t_ns, seq)
+        plan = self.timeline.plan(as_samples(samples, self.model.inputs, 2), t_ns, seq)
         self._pushed = True
         return self._carry_out(plan)
 
@@ -134,7 +134,7 @@ class Stream:
         kept = self.last_index % every == 0
         columns = (self.last_index[kept], softmax(self.last_scores[kept]), self.last_quality[kept])
         return [
-            Score(self._timeline.time_ns(index), dict(zip(labels, row, strict=True)), QUALITIES[quality])
+            Score(self.timeline.time_ns(index), dict(zip(labels, row, strict=True)), QUALITIES[quality])
             for index, row, quality in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
@@ -144,19 +144,19 @@ class Stream:
 
     def finish(self) -> list[Event]:
         """The source closed: end what is active. The next push goes on with a detector that starts anew."""
-        return [*self._told(self._detector.end(self._done, "end")), *self._flush()]
+        return [*self.told(self.detector.end(self._done, "end")), *self._flush()]
 
     def reset(self) -> list[Event]:
         """Back to the zero state and a fresh detector, the clock goes on; gives the ends of active classes."""
         events = [*self._restart("reset"), *self._flush()]
-        self._timeline.restart()
+        self.timeline.restart()
         self.__dict__.pop("step", None)
         self._pushed = False
         return events
 
     def snapshot(self) -> bytes:
         """State, detector and clock as bytes that carry the model's digest."""
-        parts = (self.state.to_bytes(), self._detector.snapshot(), self._timeline.snapshot())
+        parts = (self.state.to_bytes(), self.detector.snapshot(), self.timeline.snapshot())
         digest = bytes.fromhex(self.model.manifest.model_digest)
         sizes = [len(part) for part in parts]
         mode = _PUSHED if self._pushed else _STEPPED if "step" in self.__dict__ else _NEW
@@ -178,8 +178,8 @@ class Stream:
         state, detector, clock = (body[a:b] for a, b in pairwise(ends))
         before = self.snapshot()
         try:
-            self._detector.restore(detector)
-            self._timeline.restore(clock)
+            self.detector.restore(detector)
+            self.timeline.restore(clock)
             self.state.from_bytes(state)
         except SnapshotError:
             self.restore(before)
@@ -189,6 +189,26 @@ class Stream:
             self.step = self.model.engine.bind(self.state)
         else:
             self.__dict__.pop("step", None)
+
+    @property
+    def steady(self) -> bool:
+        """Whether a good sample that is the next would be a plain step: fed by push, warm, no hole open."""
+        return (
+            self._pushed
+            and self._age >= self.model.manifest.warmup_samples
+            and self.timeline.whole
+            and self.detector.next_index in (self.timeline.next_index, None)
+        )
+
+    def took(self, first: int, logits: F32, indexes: I64, quality: npt.NDArray[np.uint8]) -> None:
+        """Steps (T, C) were made on `state` from slot `first` on, for samples the timeline has taken."""
+        self.last_scores, self.last_index, self.last_quality = logits, indexes, quality
+        self._age += len(logits)
+        self._done = first + len(logits)
+
+    def told(self, decisions: list[Decision]) -> list[Event]:
+        """The detector's decisions as events."""
+        return [self._event(decision) for decision in decisions]
 
     def _carry_out(self, plan: Plan) -> list[Event]:
         events: list[Event] = []
@@ -204,7 +224,7 @@ class Stream:
         return events
 
     def _flush(self) -> list[Event]:
-        return [item for item in self._timeline.flush() if isinstance(item, Gap)]
+        return [item for item in self.timeline.flush() if isinstance(item, Gap)]
 
     def _infer(self, segment: Segment, events: list[Event]) -> _Steps:
         rows = len(segment.x)
@@ -215,24 +235,21 @@ class Stream:
         if cold:
             quality = quality.copy()
             quality[:cold] = WARMUP
-        if cold < rows and self._detector.active:
-            events += self._told(self._detector.push(softmax(logits[cold:]), segment.first + cold))
+        if cold < rows and self.detector.active:
+            events += self.told(self.detector.push(softmax(logits[cold:]), segment.first + cold))
         self._age += rows
         self._done = segment.first + rows
         return _Steps(logits, np.arange(segment.first, self._done), quality)
 
     def _restart(self, reason: str) -> list[Event]:
-        events = self._told(self._detector.end(self._done, reason))
+        events = self.told(self.detector.end(self._done, reason))
         self.state.zero()
         self._age = 0
         self._epoch += 1
         return events
 
-    def _told(self, decisions: list[Decision]) -> list[Event]:
-        return [self._event(decision) for decision in decisions]
-
     def _event(self, decision: Decision) -> Event:
-        manifest, time_ns = self.model.manifest, self._timeline.time_ns
+        manifest, time_ns = self.model.manifest, self.timeline.time_ns
         label = manifest.labels[decision.label]
         identity = f"{self.name}\0{self._epoch}\0{decision.started}\0{manifest.model_digest}\0{label}\0{decision.first}"
         event_id = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()

@@ -41,12 +41,12 @@ def cobs_encode(raw: bytes) -> bytes:
 
 def cobs_decode(code: bytes) -> bytes | None:
     """The inverse of `cobs_encode`; None when a block reaches beyond the end."""
-    blocks, at = [], 0
-    while at < len(code):
-        end = at + code[at]
-        blocks.append(code[at + 1 : end])
-        at = end
-    return b"\0".join(blocks) if at == len(code) else None
+    raw, at = bytearray(code), 0
+    while at < len(raw):
+        step = raw[at]
+        raw[at] = 0  # a code byte stands where the zero was; the first one stands before the frame
+        at += step
+    return bytes(raw[1:]) if at == len(raw) else None
 
 
 class Decoder:
@@ -74,11 +74,13 @@ class Decoder:
         """Decode what came at `now`."""
         if not data:
             return []
-        if self._half and now - self._heard > self._silence:
-            self.framing_errors += 1
-            self._half = b""
+        if self._half:
+            if now - self._heard > self._silence:
+                self.framing_errors += 1
+            else:
+                data = self._half + data
         self._heard = now
-        *whole, half = (self._half + data).split(b"\0")
+        *whole, half = data.split(b"\0")
         self._half = half[: self._longest + 1]
         return [frame for code in whole if code and (frame := self._open(code)) is not None]
 

@@ -1,9 +1,10 @@
 """The load rig: N live streams at 1 kHz into a real daemon; its processor time, and how late its durable events are.
 
-    python tests/daemon_load.py [--streams 32] [--seconds 20]
+    python tests/daemon_load.py [--streams 32] [--seconds 20] [--form frames|csv]
 
-Each stream is a Unix socket that this program serves, 5 ms of CSV samples a write. Sample-to-event: from the write of
-the sample at which an event was decided to the event's arrival at a unix:// sink, after its commit.
+Each stream is a Unix socket that this program serves, 5 ms of samples a write, as frames of the wire or as CSV.
+Sample-to-event: from the write of the sample at which an event was decided to the event's arrival at a unix:// sink,
+after its commit.
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ from pathlib import Path
 
 import numpy as np
 from daemon_rig import COMMAND, write_model
+from edge_rnn.firmware_bridge.oneway import Sender
 
 RATE_HZ = 1000
 WRITE_S = 0.005
+WARM_S = 2.0
+SCALE = 2.0**-12
 DETECTOR = {"smooth_ms": 50.0, "enter": 0.6, "exit": 0.4, "min_ms": 20.0, "refractory_ms": 200.0}
 
 
-def blocks(seed: int) -> list[bytes]:
-    """A minute of CSV in writes of 5 ms: levels that change every half second, and noise."""
-    rng = np.random.default_rng(seed)
-    x = np.repeat(rng.normal(0, 2.0, (120, 3)), RATE_HZ // 2, axis=0) + rng.normal(0, 0.2, (60 * RATE_HZ, 3))
-    lines = [f"{a:.3f},{b:.3f},{c:.3f}\n" for a, b, c in x.tolist()]
-    size = round(WRITE_S * RATE_HZ)
-    return ["".join(lines[at : at + size]).encode() for at in range(0, len(lines), size)]
+def blocks(seed: int, seconds: float, form: str) -> list[bytes]:
+    """Writes of 5 ms: levels that change every half second, and noise."""
+    rng, size = np.random.default_rng(seed), round(WRITE_S * RATE_HZ)
+    x = np.repeat(rng.normal(0, 2.0, (round(seconds * 2) + 1, 3)), RATE_HZ // 2, axis=0)
+    x += rng.normal(0, 0.2, x.shape)
+    if form == "csv":
+        lines = [f"{a:.3f},{b:.3f},{c:.3f}\n" for a, b, c in x.tolist()]
+        return ["".join(lines[at : at + size]).encode() for at in range(0, len(lines), size)]
+    sender = Sender(3, SCALE, RATE_HZ, seed + 1)
+    codes = np.clip(np.rint(x / SCALE), -32768, 32767).astype(np.int16)
+    writes = [sender.frames(codes[at : at + size]) for at in range(0, len(codes), size)]
+    return [sender.opening + writes[0], *writes[1:]]
 
 
 def listener(path: Path) -> socket.socket:
@@ -61,7 +70,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(streams: int, seconds: float, real_time: bool = False) -> dict[str, float]:
+def run(streams: int, seconds: float, form: str = "frames", real_time: bool = False) -> dict[str, float | str]:
     """Figures of one run; `real_time` puts the daemon ahead of the machine's other users."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,18 +84,18 @@ def run(streams: int, seconds: float, real_time: bool = False) -> dict[str, floa
         if real_time:
             for thread in os.listdir(f"/proc/{daemon.pid}/task"):
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(5))
-        data = [blocks(i) for i in range(streams)]
+        data = [blocks(i, seconds + WARM_S + 1, form) for i in range(streams)]
         written: list[list[float]] = [[] for _ in range(streams)]
         poll = selectors.DefaultSelector()
         poll.register(events, selectors.EVENT_READ)
-        waits, half, busy, began, cpu, warm = [], b"", 0, time.monotonic(), 0.0, 2.0
+        waits, half, busy, began, cpu, warm = [], b"", 0, time.monotonic(), 0.0, WARM_S
         write = 0
         while (now := time.monotonic() - began) < seconds + warm:
             if cpu == 0.0 and now >= warm:
                 cpu, since = cpu_seconds(daemon.pid), now
             while write * WRITE_S / streams <= now:  # the streams' writes are spread over the 5 ms
                 stream, turn = write % streams, write // streams
-                peers[stream].sendall(data[stream][turn % len(data[stream])])
+                peers[stream].sendall(data[stream][turn])
                 written[stream].append(time.monotonic())
                 write += 1
             if poll.select(WRITE_S / streams):
@@ -101,14 +110,16 @@ def run(streams: int, seconds: float, real_time: bool = False) -> dict[str, floa
         daemon.terminate()
         daemon.wait(20)
         p50, p99 = np.percentile(waits, [50, 99]) * 1e3
-        return {"streams": streams, "core_percent": round(used * 100, 1), "events_per_s": round(busy / seconds, 1),
-                "event_p50_ms": round(float(p50), 2), "event_p99_ms": round(float(p99), 2)}  # fmt: skip
+        figures = {"streams": streams, "form": form, "core_percent": round(used * 100, 1)}
+        late = {"event_p50_ms": round(float(p50), 2), "event_p99_ms": round(float(p99), 2)}
+        return {**figures, "events_per_s": round(busy / seconds, 1), **late}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--form", choices=["frames", "csv"], default="frames")
     parser.add_argument("--real-time", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(run(given.streams, given.seconds, given.real_time)))
+    print(json.dumps(run(given.streams, given.seconds, given.form, given.real_time)))

@@ -283,7 +283,7 @@ def test_signals_reload_and_end_it(tmp_path, model):
 
 
 def test_a_ring_that_is_full_drops_the_oldest_and_numbers_tell():
-    ring = Ring(100, True, lambda: None)
+    ring = Ring(100, True)
     for first in range(0, 250, 30):
         ring.put(Chunk(np.full((30, 1), first, np.float32)))
     chunks, _ = ring.take()
@@ -295,7 +295,7 @@ def test_a_ring_that_is_full_drops_the_oldest_and_numbers_tell():
 
 
 def test_a_ring_of_a_file_waits_and_skips_what_is_known():
-    ring = Ring(50, False, lambda: None, 45)
+    ring = Ring(50, False, 45)
     ring.reopened()
     came = []
     done = threading.Event()

@@ -85,7 +85,7 @@ def test_nobody_there_is_a_lost_source(tmp_path):
             open_sink(url)
     for url in ("tcp://127.0.0.1", "tcp://127.0.0.1:99999", "udp://x"):
         with pytest.raises(UsageError, match="port"):
-            list(blocks.connect(url, urlsplit(url), "tcp"))
+            blocks.dial(url, urlsplit(url), "tcp")
 
 
 def test_datagrams_are_whole_lines():

@@ -13,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..endpoints.sockets import SocketSource
 from ..endpoints.sources import Source, open_source
 from ..errors import EdgeRnnError
+from ..recording import Chunk
 from . import config
 from .backoff import Backoff
+from .hub import Hub, Seat
 from .ring import Ring
 
 log = logging.getLogger("edge_rnn")
@@ -45,9 +48,7 @@ def open_configured(source: config.Source, channels: tuple[str, ...]) -> Source:
 class Feed:
     """Feeds the rings of the pipelines on one source."""
 
-    def __init__(
-        self, source: config.Source, channels: tuple[str, ...], rate_hz: float, open_: Open = open_configured
-    ) -> None:
+    def __init__(self, source: config.Source, channels: tuple[str, ...], rate_hz: float, open_: Open, hub: Hub) -> None:
         self.source = source
         self.up = False
         self.reconnects = 0
@@ -55,6 +56,10 @@ class Feed:
         self._channels = channels
         self._rate_hz = rate_hz
         self._open = open_
+        self._hub = hub
+        self._seat: Seat | None = None
+        self._backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
+        self._down_since: float | None = None
         self._rings: tuple[Ring, ...] = ()
         self._stop = threading.Event()
         self._current: Source | None = None
@@ -71,7 +76,9 @@ class Feed:
         for ring in self._rings:
             ring.close()
         close = getattr(self._current, "close", None)
-        if close is not None:
+        if self._seat is not None:
+            self._seat.leave()
+        elif close is not None:
             with contextlib.suppress(Exception):
                 close()
 
@@ -81,52 +88,57 @@ class Feed:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
-        down_since: float | None = None
         final = self.source.url == "-" or replayable(self.source.url)
         while not self._stop.is_set():
             try:
                 self._current = self._open(self.source, self._channels)
-                missed = 0 if down_since is None else round((time.monotonic() - down_since) * self._rate_hz)
+                away = 0.0 if self._down_since is None else time.monotonic() - self._down_since
                 for ring in self._rings:
-                    ring.reopened(missed)
-                came = self._read(self._current, backoff, down_since)
+                    ring.reopened(round(away * self._rate_hz))
+                self._read(self._current)
                 self.error = None if final else "the peer closed it"
-                if final and came is not None:
+                if final:
                     break
             except EdgeRnnError as error:
-                self._say(str(error))
+                self.error = str(error)
             except Exception as error:
                 log.exception("source %s broke", self.source.id)
                 self.error = repr(error)
-            if self.up or down_since is None:
-                down_since = time.monotonic()
+            if self.up or self._down_since is None:
+                self._down_since = time.monotonic()
                 if not self._stop.is_set():
                     log.warning("source %s is down: %s", self.source.id, self.error)
             self.up = False
-            self._stop.wait(backoff.wait())
+            self._stop.wait(self._backoff.wait())
         self.up = False
         if not self._stop.is_set():
             for ring in self._rings:
                 ring.end()
+            self._hub.news()
 
-    def _read(self, source: Source, backoff: Backoff, down_since: float | None) -> int | None:
-        """Read until it ends; None when it was stopped."""
-        came = 0
-        for chunk in source:
+    def _read(self, source: Source) -> None:
+        """Read until it ends or is stopped; a socket is read by the hub, with all the others."""
+        if isinstance(source, SocketSource):
+            self._seat = self._hub.seat(source, self._took)
             if self._stop.is_set():
-                return None
-            if not self.up:
-                self.up, self.error = True, None
-                backoff.success()
-                if down_since is not None:
-                    self.reconnects += 1
-                    log.warning("source %s is back after %.2f s", self.source.id, time.monotonic() - down_since)
-            came += len(chunk.samples)
-            wanted = [ring.put(chunk) for ring in self._rings]
-            if not any(wanted):
-                return None
-        return None if self._stop.is_set() else came
+                self._seat.leave()
+            self._seat.wait()
+            self._seat = None
+            return
+        for chunk in source:
+            if self._stop.is_set() or not self._took(chunk):
+                return
+            self._hub.news()
 
-    def _say(self, error: str) -> None:
-        self.error = error
+    def _took(self, chunk: Chunk) -> bool:
+        """Give a chunk to the rings; False when nobody wants more."""
+        if not self.up:
+            self.up, self.error = True, None
+            self._backoff.success()
+            if self._down_since is not None:
+                self.reconnects += 1
+                log.warning("source %s is back after %.2f s", self.source.id, time.monotonic() - self._down_since)
+        wanted = False
+        for ring in self._rings:
+            wanted = ring.put(chunk) or wanted
+        return wanted

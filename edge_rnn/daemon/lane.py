@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ..events import Event
 from ..latency import Histogram
 from ..model import Model
+from ..recording import Chunk
 from ..stream import Stream
 from .records import Batch, Place, record, stream_name
 from .ring import Ring, joined
@@ -36,36 +37,57 @@ class Lane:
         self._cursor = place.cursor
         self._dirty = False
         self.stream: Stream = model.stream(self._name)
+        self._waiting: list[Chunk] = []
+        self._ended = False
+        self._events: list[Event] = []
         if place.state:
             self.stream.restore(place.state)
 
-    def work(self, clock_ns: Callable[[], int]) -> Batch | None:
-        """Step what has come; a batch when there are events or the source ended."""
-        chunks, ended = self.ring.take()
-        events: list[Event] = []
-        for chunk in joined(chunks):
-            if chunk.restart and self.stream.counters.received:
-                events += self.stream.reset()
-            began = clock_ns()
-            events += self.stream.push(chunk.samples, chunk.t_ns, chunk.seq)
-            rows = len(chunk.samples)
-            self.steps.add((clock_ns() - began) / rows, rows)
-            self._cursor = self._cursor + rows if not self.ring.live else self.ring.came
-            self._dirty = True
-        if ended and not self.finished:
-            events += self.stream.finish()
-            self.finished = self._dirty = True
-        return self.checkpoint(events) if events or (ended and self._dirty) else None
+    def gather(self) -> None:
+        """Take from the ring what has come."""
+        chunks, self._ended = self.ring.take()
+        self._waiting = joined(chunks)
 
-    def checkpoint(self, events: list[Event] | None = None) -> Batch | None:
+    @property
+    def plain(self) -> Chunk | None:
+        """What waits, where that is one chunk that may be pushed beside those of others."""
+        if len(self._waiting) != 1:
+            return None
+        chunk = self._waiting[0]
+        return None if chunk.restart or chunk.t_ns is not None else chunk
+
+    def stepped(self, events: list[Event], ns_per_sample: float) -> None:
+        """The first chunk that waits was pushed."""
+        rows = len(self._waiting.pop(0).samples)
+        self._events += events
+        self.steps.add(ns_per_sample, rows)
+        self._cursor = self._cursor + rows if not self.ring.live else self.ring.came
+        self._dirty = True
+
+    def work(self, clock_ns: Callable[[], int]) -> Batch | None:
+        """Step what waits; a batch when there are events or the source ended."""
+        while self._waiting:
+            chunk = self._waiting[0]
+            if chunk.restart and self.stream.counters.received:
+                self._events += self.stream.reset()
+            began = clock_ns()
+            events = self.stream.push(chunk.samples, chunk.t_ns, chunk.seq)
+            self.stepped(events, (clock_ns() - began) / len(chunk.samples))
+        if self._ended and not self.finished:
+            self._events += self.stream.finish()
+            self.finished = self._dirty = True
+        return self.checkpoint() if self._events or (self._ended and self._dirty) else None
+
+    def checkpoint(self) -> Batch | None:
         """Where the pipeline stands, with the events that led there; None when that is known already."""
         if not self._dirty:
             return None
         self._dirty = False
+        events, self._events = self._events, []
         now_ns = self._wall_ns()
         wall = _rfc3339(now_ns)
         digest = self.model.manifest.model_digest
-        told = [record(self.pipeline, self._name, digest, event, wall) for event in events or []]
+        told = [record(self.pipeline, self._name, digest, event, wall) for event in events]
         self.events += len(told)
         self._place = Place(self._place.generation, digest, self._cursor, self.finished, self.stream.snapshot(), now_ns)
         return Batch(told, {self.pipeline: self._place})

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -19,13 +17,12 @@ from ..recording import Chunk
 class Ring:
     """One pipeline's input. `cursor` is how many samples of the source were taken before."""
 
-    def __init__(self, limit: int, live: bool, news: Callable[[], None], cursor: int = 0) -> None:
+    def __init__(self, limit: int, live: bool, cursor: int = 0) -> None:
         self.live = live
         self.dropped = 0
         self.came = cursor
         self.ended = False
         self._limit = limit
-        self._news = news
         self._skip = 0
         self._waiting = 0
         self._queue: deque[Chunk] = deque()
@@ -41,7 +38,7 @@ class Ring:
                 self._skip = self.came
 
     def put(self, chunk: Chunk) -> bool:
-        """Take a chunk; False when nobody wants more."""
+        """Take a chunk; False when nobody wants more. Who puts tells the step thread."""
         rows = len(chunk.samples)
         with self._changed:
             if self._skip:
@@ -51,7 +48,8 @@ class Ring:
             if not rows:
                 return not self._closed
             if self.live and chunk.t_ns is None and chunk.seq is None:
-                chunk = replace(chunk, seq=np.arange(self.came, self.came + rows))
+                seq = np.arange(self.came, self.came + rows)
+                chunk = Chunk(chunk.samples, None, seq, chunk.restart, chunk.name)
             self.came += rows
             if not self.live:
                 self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
@@ -61,22 +59,23 @@ class Ring:
             self._waiting += rows
             while self._waiting > self._limit and self.live:
                 self._drop_oldest()
-        self._news()
         return True
 
     def end(self) -> None:
         """The source has no more samples, ever."""
         with self._changed:
             self.ended = True
-        self._news()
 
     def take(self) -> tuple[list[Chunk], bool]:
         """All that waits, and whether it is the end."""
+        if not self._queue and not self.ended:
+            return [], False  # what comes at this moment is news again
         with self._changed:
             chunks = list(self._queue)
             self._queue.clear()
             self._waiting = 0
-            self._changed.notify_all()
+            if not self.live:
+                self._changed.notify_all()
             return chunks, self.ended
 
     def close(self) -> None:
@@ -92,13 +91,16 @@ class Ring:
         self._waiting -= gone
         rest = _from(oldest, gone)
         if len(rest.samples):
-            self._queue.appendleft(replace(rest, restart=oldest.restart))
+            self._queue.appendleft(Chunk(rest.samples, rest.t_ns, rest.seq, oldest.restart, rest.name))
         elif oldest.restart and self._queue:
-            self._queue[0] = replace(self._queue[0], restart=True)
+            after = self._queue[0]
+            self._queue[0] = Chunk(after.samples, after.t_ns, after.seq, True, after.name)
 
 
 def joined(chunks: list[Chunk]) -> list[Chunk]:
     """The same samples in fewer chunks: neighbours with keys of the same kind become one."""
+    if len(chunks) < 2:
+        return chunks
     groups: list[list[Chunk]] = []
     for chunk in chunks:
         last = groups[-1][-1] if groups else None
@@ -126,4 +128,4 @@ def _from(chunk: Chunk, row: int) -> Chunk:
     if not row:
         return chunk
     t_ns, seq = (None if keys is None else keys[row:] for keys in (chunk.t_ns, chunk.seq))
-    return replace(chunk, samples=chunk.samples[row:], t_ns=t_ns, seq=seq, restart=False)
+    return Chunk(chunk.samples[row:], t_ns, seq, False, chunk.name)

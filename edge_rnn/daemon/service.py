@@ -20,7 +20,9 @@ from .config import Config, Pipeline
 from .config import Source as SourceTable
 from .deliveries import open_delivery
 from .feed import Feed, Open, open_configured, replayable
+from .hub import Hub
 from .lane import Lane
+from .march import March
 from .outlet import Outlet
 from .records import Batch, Place
 from .ring import Ring
@@ -48,6 +50,8 @@ class Service:
         self.outlets: dict[str, tuple[Any, Outlet]] = {}
         self.clients = Clients(config.service.socket) if config.service.socket else None
         self._news = threading.Event()
+        self._hub = Hub(config.service.tick_ms / 1e3, self._news.set)
+        self._march = March()
         self._stopping = threading.Event()
         self._units_lock = threading.Lock()
         self._steps = threading.Thread(target=self._run, name="edge-rnn step", daemon=True)
@@ -58,6 +62,7 @@ class Service:
         self.committer.start()
         self._set_outlets(self.config)
         self._set_units(self.config, models)
+        self._hub.start()
         self._steps.start()
         if self.clients is not None:
             self.clients.start()
@@ -113,6 +118,7 @@ class Service:
             unit.feed.stop()
         self._stopping.set()
         self._news.set()
+        self._hub.stop()
         self._steps.join(left(0.5))
         clean = not self._steps.is_alive() and self.drain(left(0.6))
         for _, outlet in self.outlets.values():
@@ -147,39 +153,31 @@ class Service:
 
     def _run(self) -> None:
         checkpoint_s, tick_s = self.config.service.checkpoint_ms / 1e3, self.config.service.tick_ms / 1e3
-        due = time.monotonic() + checkpoint_s
+        due, began = time.monotonic() + checkpoint_s, 0.0
         while not self._stopping.is_set():
             self.beats += 1
-            if self._news.wait(BEAT_SECONDS) and tick_s:
-                self._stopping.wait(tick_s)
+            rest = began + tick_s - time.monotonic()
+            if self._news.wait(BEAT_SECONDS) and rest > 0:
+                self._stopping.wait(rest)
+            began = time.monotonic()
             self._news.clear()
             self._step()
-            if time.monotonic() >= due:
+            if began >= due:
                 self._checkpoint()
-                due = time.monotonic() + checkpoint_s
+                due = began + checkpoint_s
         self._step()
         self._checkpoint()
 
     def _step(self) -> None:
         with self._units_lock:
-            for unit in self.units.values():
-                if unit.replayable and self.committer.crowded:
-                    self._news.set()
-                    continue
-                for lane in unit.lanes:
-                    if lane.failed is None:
-                        self._work(lane)
-
-    def _work(self, lane: Lane) -> None:
-        try:
-            batch = lane.work(time.perf_counter_ns)
-        except Exception as error:
-            log.exception("pipeline %s failed, the others go on", lane.pipeline)
-            lane.failed = repr(error)
-            return
-        if batch is not None:
+            wanted = [unit for unit in self.units.values() if not (unit.replayable and self.committer.crowded)]
+            if len(wanted) < len(self.units):
+                self._news.set()
+            lanes = [lane for unit in wanted for lane in unit.lanes]
+            batch = self._march.step(lanes, time.perf_counter_ns)
+        if batch:
             self.committer.submit(batch)
-        if self.first_step_ns is None and lane.steps.count:
+        if self.first_step_ns is None and any(lane.steps.count for lane in lanes):
             self.first_step_ns = time.monotonic_ns()
             log.info("first inference %.0f ms after the start", (self.first_step_ns - self.began_ns) / 1e6)
 
@@ -205,7 +203,9 @@ class Service:
     # what runs
 
     def _models(self, config: Config) -> dict[str, Model]:
-        return {one.id: load(one.model, one.engine) for one in config.pipeline}
+        """A model for each pipeline; those of the same file share one."""
+        loaded = {key: load(*key) for key in dict.fromkeys((one.model, one.engine) for one in config.pipeline)}
+        return {one.id: loaded[one.model, one.engine] for one in config.pipeline}
 
     def _set_outlets(self, config: Config) -> None:
         wanted = {sink.name: (config.device.name, sink) for sink in config.sink}
@@ -249,7 +249,7 @@ class Service:
             inputs = models[one.id].inputs
             if inputs != len(channels):
                 raise UsageError(f"pipeline {one.id} takes {inputs} channels, source {source.id} has {len(channels)}")
-        feed = Feed(source, channels, source.rate_hz or first.rate_hz, self._open_source)
+        feed = Feed(source, channels, source.rate_hz or first.rate_hz, self._open_source, self._hub)
         return Unit(source, tuple(pipelines), feed, lanes, again)
 
     def _lane(self, source: SourceTable, pipeline: Pipeline, model: Model, live: bool) -> Lane:
@@ -269,7 +269,7 @@ class Service:
     def _ring(self, source: SourceTable, place: Place, model: Model, live: bool) -> Ring:
         rate_hz = source.rate_hz or model.manifest.rate_hz
         missed = missed_samples(place, time.time_ns(), rate_hz, model.manifest.gap.long) if live else 0
-        return Ring(source.buffer_samples, live, self._news.set, place.cursor + missed)
+        return Ring(source.buffer_samples, live, place.cursor + missed)
 
 
 def _only_one(folder: Path) -> BinaryIO:

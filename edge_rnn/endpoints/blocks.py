@@ -55,18 +55,6 @@ def follow(path: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[
             yield b"\n"
 
 
-def connect(url: str, parts: SplitResult, family: str) -> Iterator[bytes]:
-    """What a tcp or unix peer sends until it closes."""
-    peer = dial(url, parts, family)
-    with peer:
-        peer.settimeout(None)
-        try:
-            while block := peer.recv(BLOCK_BYTES):
-                yield block
-        except OSError as error:
-            raise SourceError(f"{url} broke: {error.strerror or error}") from error
-
-
 def datagrams(url: str, parts: SplitResult) -> Iterator[bytes]:
     """What comes to a udp port, for ever; a datagram is whole lines."""
     host, port = address(url, parts)

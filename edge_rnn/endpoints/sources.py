@@ -3,7 +3,7 @@
     PATH, file://PATH            CSV or JSON lines; .npz and .ernrec recordings
     -                            the standard input
     follow:PATH                  a file that grows, as `tail -F` reads it
-    tcp://HOST:PORT              what a peer sends; unix:///PATH likewise
+    tcp://HOST:PORT              what a peer sends, lines or frames of the wire; unix:///PATH likewise
     udp://HOST:PORT              datagrams to a port of this machine
     mqtt://HOST[:PORT]/TOPIC     messages of a topic (extra `mqtt`)
     serial:///dev/NAME           a board (extra `serial`); socket://HOST:PORT one behind a serial server: docs/boards.md
@@ -26,6 +26,7 @@ from . import blocks
 from .lines import LineDecoder
 from .live import Live
 from .recordings import BlockSource, RecordingSource
+from .sockets import SocketSource
 
 
 class Source(Protocol):
@@ -128,12 +129,8 @@ def _follow(url: str, channels: tuple[str, ...], strict: bool) -> Source:
     return LineSource(blocks.follow(Path(unquote(path))), channels, strict)
 
 
-def _tcp(url: str, channels: tuple[str, ...], strict: bool) -> Source:
-    return LineSource(blocks.connect(url, urlsplit(url), "tcp"), channels, strict)
-
-
-def _unix(url: str, channels: tuple[str, ...], strict: bool) -> Source:
-    return LineSource(blocks.connect(url, urlsplit(url), "unix"), channels, strict)
+def _socket(url: str, channels: tuple[str, ...], strict: bool) -> Source:
+    return SocketSource(url, channels, strict)
 
 
 def _udp(url: str, channels: tuple[str, ...], strict: bool) -> Source:
@@ -154,8 +151,8 @@ def _serial(url: str, channels: tuple[str, ...], strict: bool) -> Source:
 
 KINDS: dict[str, Callable[[str, tuple[str, ...], bool], Source]] = {
     "follow": _follow,
-    "tcp": _tcp,
-    "unix": _unix,
+    "tcp": _socket,
+    "unix": _socket,
     "udp": _udp,
     "mqtt": _mqtt,
     "mqtts": _mqtt,

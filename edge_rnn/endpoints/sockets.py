@@ -1,0 +1,122 @@
+"""A connected tcp or unix socket as a source. Its bytes may be read here, one socket a thread, or by whoever reads many
+sockets at once and gives the bytes to `take`.
+
+The peer sends text (lines.py), or frames (docs/wire.md, one way): these begin with a zero, which text never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import LinkError, SourceError
+from ..outside import outside
+from ..recording import Chunk
+from . import blocks
+from .lines import LineDecoder
+
+Decoder = LineDecoder | Any
+
+
+class SocketSource:
+    """Connected from the start; raises SourceError when nobody answers. Iterate it, or read `socket` yourself."""
+
+    def __init__(self, url: str, channels: tuple[str, ...], strict: bool = False) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.socket = blocks.dial(url, parts, parts.scheme)
+        self._lines = LineDecoder(channels, strict)
+        self._frames: FrameDecoder | None = None
+        self._begun = False
+
+    @property
+    def malformed(self) -> int:
+        """Lines or frames that were skipped."""
+        return self._lines.malformed if self._frames is None else self._frames.malformed
+
+    @property
+    def reports(self) -> list[str]:
+        """What was wrong with the first of them."""
+        return self._lines.reports if self._frames is None else self._frames.reports
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the columns, known after the first chunk."""
+        return self._lines.channels if self._frames is None else self._frames.channels
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second as the sender says, 0 when it does not."""
+        return 0.0 if self._frames is None else self._frames.rate_hz
+
+    def take(self, data: bytes) -> Chunk | None:
+        """The samples of what came; `data` empty: the peer closed. Raises SourceError for what cannot be read."""
+        if not self._begun and data:
+            self._begun = True
+            if data[:1] == b"\0":
+                self._frames = FrameDecoder(self.url, self._lines.channels)
+        if self._frames is not None:
+            return self._frames.feed(data)
+        return self._lines.feed(data) if data else self._lines.close()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunks as they come, until the peer closes."""
+        self.socket.settimeout(None)
+        try:
+            data = b"?"
+            while data:
+                data = self.socket.recv(blocks.BLOCK_BYTES)
+                chunk = self.take(data)
+                if chunk is not None:
+                    yield chunk
+        except OSError as error:
+            raise SourceError(f"{self.url} broke: {error.strerror or error}") from error
+        finally:
+            self.socket.close()
+
+    def close(self) -> None:
+        """Let go."""
+        self.socket.close()
+
+
+class FrameDecoder:
+    """Frames of the wire, one way, as chunks of numbered samples."""
+
+    def __init__(self, url: str, channels: tuple[str, ...]) -> None:
+        self.channels = channels
+        self._url = url
+        self._receiver = outside("frames over sockets").Receiver()
+
+    @property
+    def rate_hz(self) -> float:
+        """As INFO says."""
+        info = self._receiver.info
+        return info.rate_mhz / 1000 if info else 0.0
+
+    @property
+    def malformed(self) -> int:
+        """Frames that were dropped."""
+        return int(self._receiver.damaged)
+
+    @property
+    def reports(self) -> list[str]:
+        """In one sentence."""
+        return [f"{self.malformed} frames from {self._url} were damaged"] if self.malformed else []
+
+    def feed(self, data: bytes) -> Chunk | None:
+        """Take bytes in any cut."""
+        try:
+            came = self._receiver.feed(data)
+        except LinkError as error:
+            raise SourceError(f"{self._url}: {error}") from error
+        if came is None:
+            return None
+        samples, seq = came
+        if samples.shape[1] != len(self.channels):
+            there = samples.shape[1]
+            if self.channels:
+                wanted = f"{len(self.channels)} ({', '.join(self.channels)})"
+                raise SourceError(f"{self._url} sends {there} channels, expected {wanted}")
+            self.channels = tuple(f"c{i}" for i in range(there))
+        return Chunk(samples, None, seq)
