@@ -10,6 +10,7 @@ from .errors import MissingExtra
 # name -> (module, the extra that brings what it needs)
 OUTSIDE = {
     "train": ("edge_rnn.export.train", "train"),
+    "compare": ("edge_rnn.export.compare", "train"),
     "demo": ("edge_rnn.export.demo", "train"),
     "export": ("edge_rnn.export.exporting", "train"),
     "inspect --plot": ("edge_rnn.export.dynamics_plot", "train"),

@@ -44,7 +44,8 @@ def _flow(axes: Any, diagnosis: dict[str, Any], kept: int) -> None:
     records = [record for record in diagnosis["epochs"] if record["curve"]]
     marked = {0: (GREY, "before training"), kept: (ORANGE, f"kept: epoch {kept}")}
     for record in records:
-        curve = np.maximum(np.array(record["curve"], float), FLOOR)
+        curve = np.array(record["curve"], float)
+        curve[curve < FLOOR] = np.nan
         colour, label = marked.get(record["epoch"], (BLUE, None))
         named = label is not None
         axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, lw=2 if named else 0.6, alpha=1 if named else 0.25,

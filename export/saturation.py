@@ -20,10 +20,13 @@ SHUT, OPEN = 0.1, 0.9
 STOP = 0.95
 STILL = 1e-3
 
-RECURRENT = {"rnn", "gru", "lstm", "fastgrnn"}
-NAMES: Mapping[str, tuple[str, ...]] = {"gru": ("reset", "update"), "lstm": ("input", "forget", "cell", "output")}
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "gru": ("reset", "update"),
+    "lstm": ("input", "forget", "cell", "output"),
+    "fastgrnn": ("update",),
+}
 """Blocks of rows of a kind's matrices, as torch has them; a GRU's third, the candidate, is no gate."""
-KEEPS: Mapping[str, str] = {"gru": "update", "lstm": "forget"}
+KEEPS: Mapping[str, str] = {"gru": "update", "lstm": "forget", "fastgrnn": "update"}
 
 
 @torch.no_grad()
@@ -53,8 +56,8 @@ def saturation(network: Network, x: Tensor) -> list[dict[str, Any]]:
 
 def _gates(kind: str, units: int, module: Any, given: Tensor, h: Tensor) -> dict[str, Any]:
     before = torch.cat([torch.zeros_like(h[:, :1]), h[:, :-1]], 1)
-    sums = torch.nn.functional.linear(given, module.weight_ih_l0, module.bias_ih_l0)
-    sums = sums + torch.nn.functional.linear(before, module.weight_hh_l0, module.bias_hh_l0)
+    sums = given @ module.weight_ih_l0.T + before @ module.weight_hh_l0.T
+    sums = sums + (module.bias_z if kind == "fastgrnn" else module.bias_ih_l0 + module.bias_hh_l0)
     told: dict[str, Any] = {"gates": {}}
     for block, name in enumerate(NAMES[kind]):
         if name == "cell":
@@ -81,7 +84,7 @@ def _sequences(network: Network, x: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
         return keep
 
     for index, (layer, module) in enumerate(zip(network.graph_layers, network.layers, strict=False)):
-        if layer.kind in RECURRENT:
+        if layer.past is None:  # recurrent
             module.register_forward_hook(hook(index))
     network(x)
     return seen

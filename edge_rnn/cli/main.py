@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, config, daemon, demo, devices, export, firmware, record, run, sim, train, tune
+from . import bench, compare, config, daemon, demo, devices, export, firmware, record, run, sim, train, tune
 
 app = typer.Typer(
     name="edge-rnn",
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("import")(export.import_)
 app.command("verify")(export.verify)

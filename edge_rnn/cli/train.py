@@ -62,7 +62,7 @@ def train(
         resume=resume,
         tbptt=tbptt,
         qat=qat,
-        settings=_pairs(settings or []),
+        settings=pairs(settings or []),
         diagnose=diagnose,
         progress=workshop.show_bar,
     )
@@ -88,7 +88,8 @@ def train(
     )
 
 
-def _pairs(settings: list[str]) -> dict[str, str]:
+def pairs(settings: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a mapping; raises UsageError for one without =."""
     pairs = dict(text.partition("=")[::2] for text in settings)
     if any("=" not in text for text in settings):
         raise UsageError(f"--set {' '.join(settings)} was given, expected NAME=VALUE, as learning_rate=0.004")

@@ -1,0 +1,130 @@
+"""The pictures of a comparison: numbers in, PNG out. Colours and order of contenders are the same in all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_rnn.arrays import Array
+
+from .gradients import EXPLODED, VANISHED
+from .plots import INK
+
+FLOOR = 1e-10
+SIZE = (10.0, 4.6)
+
+
+def colours(names: list[str]) -> dict[str, Any]:
+    """Name -> colour."""
+    import matplotlib
+
+    palette = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
+    return {name: palette(k % palette.N) for k, name in enumerate(names)}
+
+
+def plot_accuracy(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Accuracy of windows over the cost of a step in multiply-accumulates, with the spread over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=130, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    paint = colours(list(found))
+    for name, row in found.items():
+        accuracy = row["accuracy"]["windows"]
+        y, spread = 100 * accuracy["mean"], 100 * (accuracy["sd"] or 0)
+        cost = row["streaming"]["float32"]
+        for axes, x in ((left, cost.get("macs")), (right, cost.get("state_bytes"))):
+            if x is not None:
+                axes.errorbar(max(x, 1), y, spread, fmt="o", color=paint[name], ms=8, capsize=3)
+                axes.annotate(name, (max(x, 1), y), (7, 4), textcoords="offset points", fontsize=9, color=INK)
+    for axes, what in ((left, "multiply-accumulates a step"), (right, "bytes of state a stream, float32")):
+        axes.set(xscale="log", xlabel=what)
+        axes.grid(alpha=0.25)
+        axes.margins(x=0.2)
+    left.set_ylabel("windows of unseen people right (%)")
+    figure.savefig(path)
+
+
+def plot_gradients(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Norms of gradients against T - t: states before and after training, and samples after it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13.0, 4.8), dpi=130, layout="constrained")
+    panels = figure.subplots(1, 3)
+    paint = colours(list(found))
+    views = (
+        ("before", "curve", "|d loss_T / d h_t| before training"),
+        ("kept", "curve", "|d loss_T / d h_t| after training"),
+        ("kept", "sample_curve", "|d loss_T / d x_t| after training"),
+    )
+    for axes, (when, what, title) in zip(panels, views, strict=True):
+        for name, row in found.items():
+            curve = np.array(row["gradient"][when][what], float)
+            if len(curve):
+                style = "-" if row["gradient"]["layers"] else "--"
+                axes.plot(np.arange(len(curve)) + (what == "curve"), np.where(curve < FLOOR / 10, np.nan, curve), style,
+                          color=paint[name], label=name, lw=1.6)  # fmt: skip
+        axes.set_yscale("log")
+        axes.set(xlabel="T - t, steps back", ylim=(FLOOR, max(30.0, axes.get_ylim()[1])))
+        axes.set_title(title, fontsize=10, color=INK)
+        axes.grid(alpha=0.25)
+    for axes in panels[:2]:
+        axes.axhline(VANISHED, color=INK, lw=0.9, ls=":")
+        axes.axhline(EXPLODED, color=INK, lw=0.9, ls=":")
+        axes.text(1, VANISHED * 1.3, "vanished below", fontsize=7, color=INK)
+    handles, labels = panels[2].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def plot_parallelism(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Training throughput over the length of the sequence: one thread solid, two dashed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 4.6), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    paint = colours(list(found))
+    for name, row in found.items():
+        speed = row["parallelism"]
+        for threads, style in (("1", "-"), ("2", "--")):
+            label = name if threads == "1" else None
+            axes.plot(speed["lengths"], speed["samples_per_s"][threads], style, color=paint[name], marker="o", ms=4,
+                      label=label)  # fmt: skip
+    lengths = next(iter(found.values()))["parallelism"]["lengths"]
+    axes.set(xscale="log", yscale="log", xlabel="samples a sequence", ylabel="samples a second, trained")
+    axes.set_xticks(lengths, [str(n) for n in lengths])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.set_title("solid: one thread, dashed: two", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path)
+
+
+def plot_saliency(pictures: dict[str, Any], channels: list[str], rate_hz: float, path: Path) -> None:
+    """The window, and for each contender how much each sample of each channel moves its answer."""
+    from matplotlib.figure import Figure
+
+    saliency: dict[str, Array] = pictures["saliency"]
+    window, names = pictures["window"], list(saliency)
+    columns = 2 if len(names) > 3 else 1
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(11.0, 2.0 + 1.25 * rows), dpi=120, layout="constrained")
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[1.5] + [1] * rows)
+    span = (0.0, len(window) / rate_hz)
+    top = figure.add_subplot(grid[0, :])
+    shown = (window - window.mean(axis=0)) / np.maximum(window.std(axis=0), 1e-9)
+    seconds = (np.arange(len(window)) + 0.5) / rate_hz
+    top.plot(seconds, shown, lw=0.9, label=channels)
+    top.set(xlim=span, ylabel="sensor, sd", xlabel="seconds; the answer is given at the end")
+    top.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(grid[1 + number // columns, number % columns])
+        strength = saliency[name].T / max(float(saliency[name].max()), 1e-30)
+        axes.imshow(strength**0.5, aspect="auto", cmap="magma", vmin=0, vmax=1, extent=(*span, len(channels), 0),
+                    interpolation="nearest")  # fmt: skip
+        axes.set_yticks(np.arange(len(channels)) + 0.5, channels, fontsize=6)
+        axes.set_title(f"{name}: {pictures['labels'][name]}", fontsize=9, color=INK)
+        axes.tick_params(axis="x", labelsize=7)
+    figure.savefig(path)
