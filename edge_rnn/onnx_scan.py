@@ -1,8 +1,9 @@
 """Looks at an untrusted ONNX file before onnxruntime sees it: walks its wire format with bounds and builds nothing.
 
 What is not written down here is refused: unknown fields, external data, subgraphs, functions, foreign domains, other
-operators. The messages it knows do not nest in a circle, so the walk is as deep as the table. The only thing kept is
-metadata_props. Field numbers are those of onnx.proto; the wire format is protobuf's own (varint, length-delimited).
+operators. The messages it knows do not nest in a circle, so the walk is as deep as the table. What is kept is
+metadata_props and, of a graph, the names around its Slices and Concats. Field numbers are those of onnx.proto; the
+wire format is protobuf's own (varint, length-delimited).
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ OPSETS = range(13, 23)
 IR_VERSIONS = range(7, 11)
 
 # What to_onnx writes, nothing that makes a large value out of a small file (ConstantOfShape, Expand, Tile, Loop ...).
-_FLOAT = "Sub Div Unsqueeze Squeeze Gemm Relu RNN GRU LSTM"
+_FLOAT = "Sub Div Unsqueeze Squeeze Gemm Relu RNN GRU LSTM Sigmoid Tanh"
+_PAST = "Concat Slice Reshape Transpose ReduceMean ReduceMin ReduceMax Sqrt Abs LayerNormalization Softmax Where"
 _EXACT = "Div Round Clip Cast MatMul Mul Add Sub Gather Split Mod"
-OPERATORS = frozenset(f"{_FLOAT} {_EXACT}".encode().split())
+OPERATORS = frozenset(f"{_FLOAT} {_PAST} {_EXACT} GreaterOrEqual".encode().split())
 
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 5: 2, 6: 4, 7: 8, 11: 8}
@@ -51,12 +53,12 @@ _FIELDS: Mapping[str, Mapping[int, tuple[int, str]]] = {
         2: (_BYTES, "text"),
         5: (_BYTES, "Tensor*"),
         10: (_BYTES, "text"),
-        11: (_BYTES, "Value*"),
+        11: (_BYTES, "Input*"),
         12: (_BYTES, "Value*"),
     },
     "Node": {
-        1: (_BYTES, "text*"),
-        2: (_BYTES, "text*"),
+        1: (_BYTES, "reads*"),
+        2: (_BYTES, "gives*"),
         3: (_BYTES, "text"),
         4: (_BYTES, "operator"),
         5: (_BYTES, "Attribute*"),
@@ -74,7 +76,8 @@ _FIELDS: Mapping[str, Mapping[int, tuple[int, str]]] = {
         20: (_VARINT, "number"),
     },
     "Tensor": {1: (_VARINT, "axis*"), 2: (_VARINT, "data_type"), 8: (_BYTES, "text"), 9: (_BYTES, "raw_data")},
-    "Value": {1: (_BYTES, "text"), 2: (_BYTES, "Type"), 3: (_BYTES, "text")},
+    "Value": {1: (_BYTES, "name"), 2: (_BYTES, "Type"), 3: (_BYTES, "text")},
+    "Input": {1: (_BYTES, "name"), 2: (_BYTES, "Type"), 3: (_BYTES, "text")},
     "Type": {1: (_BYTES, "TensorType")},
     "TensorType": {1: (_VARINT, "number"), 2: (_BYTES, "Shape")},
     "Shape": {1: (_BYTES, "Dimension*")},
@@ -104,6 +107,11 @@ class _Seen:
     counts: dict[str, int] = field(default_factory=dict)
     values: dict[str, int | bytes] = field(default_factory=dict)
     axes: list[int] = field(default_factory=list)
+    reads: list[bytes] = field(default_factory=list)
+    gives: list[bytes] = field(default_factory=list)
+    inputs: set[bytes] = field(default_factory=set)
+    slices: list[_Seen] = field(default_factory=list)
+    concats: list[_Seen] = field(default_factory=list)
 
 
 def _walk(blob: bytes, start: int, stop: int, message: str, metadata: dict[str, str]) -> _Seen:
@@ -120,7 +128,15 @@ def _walk(blob: bytes, start: int, stop: int, message: str, metadata: dict[str, 
         if seen.counts[name] > _MOST.get(name, MAX_INITIALIZERS):
             raise BundleError(f"the ONNX file has more than {_MOST.get(name, MAX_INITIALIZERS)} {name} in a {message}")
         if name in _FIELDS:
-            _walk(blob, value, end, name, metadata)
+            child = _walk(blob, value, end, name, metadata)
+            if name == "Input":
+                seen.inputs.add(bytes(child.values.get("name", b"")))
+            elif child.values.get("operator") == b"Slice":
+                seen.slices.append(child)
+            elif child.values.get("operator") == b"Concat":
+                seen.concats.append(child)
+        elif name in ("reads", "gives"):
+            getattr(seen, name).append(_text(blob, value, end, name))
         elif name == "axis":
             seen.axes.append(_axis(value))
         elif wire == _BYTES and name != "raw_data":
@@ -140,6 +156,8 @@ def _check(message: str, seen: _Seen, metadata: dict[str, str]) -> None:
         raise BundleError(f"the ONNX file has opset {values.get('opset')!r}, expected one of {OPSETS}")
     if message == "Node" and values.get("operator") not in OPERATORS:
         raise BundleError(f"the ONNX file has operator {values.get('operator')!r}, which edge-rnn never writes")
+    if message == "Graph":
+        _check_joins(seen)
     if message == "Tensor":
         item = _ITEM_BYTES.get(int(values.get("data_type", 0)))
         if item is None or prod(seen.axes) * item != values.get("raw_data", 0):
@@ -147,6 +165,15 @@ def _check(message: str, seen: _Seen, metadata: dict[str, str]) -> None:
     if message == "Entry":
         key, value = (bytes(values.get(name, b"")).decode() for name in ("key", "value"))
         metadata[key] = value
+
+
+def _check_joins(graph: _Seen) -> None:
+    """A Concat puts rows behind a state: of a value with itself, a few of them would fill any memory."""
+    slices = {node.gives[0]: node.reads[0] for node in graph.slices if node.gives and node.reads}
+    for node in graph.concats:
+        first = node.reads[0] if len(node.reads) == 2 else b""
+        if slices.get(first, first) not in graph.inputs:
+            raise BundleError("the ONNX file has a Concat of other things than a state and one value: we write no such")
 
 
 def _axis(value: int) -> int:

@@ -9,8 +9,7 @@ bytes. float32 is here; the exact integers of an int8 graph are `to_onnx_int8`'s
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,32 +19,13 @@ from onnx import TensorProto, helper
 from edge_rnn.arrays import Array
 from edge_rnn.graph import Graph, Layer
 
+from . import to_onnx_layers as layers
 from .gates import GATE_ORDER, to_onnx_order
+from .onnx_body import Body
 
 OPSET = 17
 IR_VERSION = 8
 ELEMENT = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "int16": TensorProto.INT16}
-
-
-@dataclass
-class Body:
-    """Nodes and constants of a graph as they are written down, in order."""
-
-    nodes: list[Any] = field(default_factory=list)
-    constants: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Append a node, named by its first output; gives that output's name."""
-        name = next(output for output in outputs if output)
-        self.nodes.append(helper.make_node(operator, inputs, list(outputs), name=name, **attributes))
-        return name
-
-    def constant(self, name: str, array: Array) -> str:
-        """Add an initializer once; gives its name."""
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        self.constants[name] = helper.make_tensor(name, kind, array.shape, little.tobytes(), raw=True)
-        return name
 
 
 def to_onnx(graph: Graph, metadata: Mapping[str, str]) -> bytes:
@@ -83,15 +63,12 @@ def write_float(graph: Graph, body: Body) -> None:
     mean, std = (body.constant(name, graph.arrays[name]) for name in ("mean", "std"))
     top = body.add("Div", [body.add("Sub", ["x", mean], "centred"), std], "normalised")
     for index, layer in enumerate(graph.layers):
-        weights = graph.layer_arrays(index)
-        last = index == len(graph.layers) - 1
-        if layer.kind == "dense":
-            top = _dense(body, index, layer, weights, top, "y" if last else f"l{index}")
-        else:
-            top = _recurrent(body, index, layer, weights, top)
+        top = _LAYERS[layer.kind](body, index, layer, graph.layer_arrays(index), top)
+    body.nodes[-1].output[0] = body.nodes[-1].name = "y"
 
 
-def _dense(body: Body, index: int, layer: Layer, w: dict[str, Array], below: str, output: str) -> str:
+def _dense(body: Body, index: int, layer: Layer, w: dict[str, Array], below: str) -> str:
+    output = f"l{index}"
     names = [body.constant(f"l{index}.{name}", w[name]) for name in ("w", "b")]
     if layer.activation == "none":
         return body.add("Gemm", [below, *names], output, transB=1)
@@ -116,6 +93,21 @@ def _recurrent(body: Body, index: int, layer: Layer, w: dict[str, Array], below:
     for name, hot in zip(states, after, strict=True):
         body.add("Squeeze", [hot, first], f"{name}_out")
     return f"{states[0]}_out"
+
+
+_LAYERS: dict[str, Callable[[Body, int, Layer, dict[str, Array], str], str]] = {
+    "dense": _dense,
+    "rnn": _recurrent,
+    "gru": _recurrent,
+    "lstm": _recurrent,
+    "fastgrnn": layers.fastgrnn,
+    "window": layers.window,
+    "statistics": layers.statistics,
+    "conv": layers.conv,
+    "attention": layers.attention,
+    "feedforward": layers.feedforward,
+    "norm": layers.norm,
+}
 
 
 def _value(name: str, dtype: str, width: int) -> Any:

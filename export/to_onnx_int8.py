@@ -17,7 +17,7 @@ from edge_rnn.arrays import Array
 from edge_rnn.engines.lut import TANH_KNOTS
 from edge_rnn.graph import Graph, Layer
 
-from .to_onnx import Body
+from .onnx_body import Body
 
 FLAT = 1 << 20
 """The table spans u = p + 2^20 in [0, 2^21]; beyond, tanh(p / 2) is flat."""

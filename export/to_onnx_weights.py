@@ -17,8 +17,9 @@ from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
 from edge_rnn.onnx_metadata import FLOAT_W8, metadata_of
 
+from .onnx_body import Body
 from .quantize import LARGEST_WEIGHT, Q15
-from .to_onnx import Body, assemble, write_float
+from .to_onnx import assemble, write_float
 
 
 def weights_form(bundle: Bundle) -> bytes:

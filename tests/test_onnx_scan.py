@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from edge_rnn.export.bundle_writer import build_bundle
-from float_models import STACKS, facts_of, float_graph
+from float_models import RIVALS, STACKS, facts_of, float_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_models import GOLDEN_NAMES, golden_graph, read_golden
@@ -26,7 +26,7 @@ FLOAT = onnx_of(float_graph("mixed"))
 EXACT = onnx_of(golden_graph(read_golden("GRU2")))
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
 def test_every_float_file_we_write_passes_and_gives_its_metadata(stack):
     blob = onnx_of(float_graph(stack))
     assert scan_onnx(blob) == {p.key: p.value for p in onnx.load_from_string(blob).metadata_props}
@@ -76,7 +76,22 @@ def claim(model, dims):
     model.graph.initializer[0].dims.extend(dims)
 
 
+def join(model, *inputs, copies=1):
+    for copy in range(copies):
+        model.graph.node.append(helper.make_node("Concat", list(inputs), [f"joined{copy}"], axis=1))
+
+
+def join_sliced(model, value):
+    ends = [model.graph.initializer[0].name] * 3
+    model.graph.node.append(helper.make_node("Slice", [value, *ends], ["part"]))
+    join(model, "part", "x")
+
+
 RULES = {
+    "a value joined with itself": (lambda m: join(m, "normalised", "normalised"), "Concat"),
+    "three values joined": (lambda m: join(m, "h1_in", "x", "x"), "Concat"),
+    "a sliced value joined": (lambda m: join_sliced(m, "normalised"), "Concat"),
+    "nothing joined": (lambda m: join(m), "Concat"),
     "another operator": (lambda m: add_node(m, "ConstantOfShape"), "operator"),
     "a loop": (lambda m: add_node(m, "Loop"), "operator"),
     "a subgraph": (subgraph, "field 6"),
@@ -112,6 +127,11 @@ def test_a_file_that_breaks_a_rule_is_refused(edit, reason):
         onnx.load_from_string(blob)  # the onnx package reads it: it is the rule that refuses
     with pytest.raises(BundleError, match=reason):
         scan_onnx(blob)
+
+
+def test_rows_behind_a_state_or_a_part_of_it_pass():
+    scan_onnx(changed(lambda m: join(m, "h1_in", "x")))
+    scan_onnx(changed(lambda m: join_sliced(m, "h1_in")))
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from edge_rnn.export.bundle_writer import build_bundle
-from float_models import STACKS, facts_of, float_graph
+from float_models import RIVALS, STACKS, facts_of, float_graph
 from int8_models import golden_graph, read_golden
 
 from edge_rnn.bundle import parse_bundle
@@ -31,7 +31,7 @@ def noise(steps, bundle):
     return RNG.normal(0.5, 2, (steps, len(bundle.manifest.channels))).astype(np.float32)
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
 def test_steps_of_many_streams_agree_with_numpy_in_float64(stack):
     graph = float_graph(stack)
     bundle = bundle_of(graph)
@@ -57,7 +57,7 @@ def test_a_step_fills_the_callers_arrays_and_replaces_none(int8_bundle):
     assert out.any()
 
 
-@pytest.mark.parametrize("stack", ["gru", "mixed", "perceptron"])
+@pytest.mark.parametrize("stack", ["gru", "mixed", "perceptron", "transformer", "cnn"])
 def test_the_bound_step_gives_what_the_plain_step_gives(stack):
     bundle = bundle_of(float_graph(stack))
     engine, x = open_bundle(bundle), noise(40, bundle)

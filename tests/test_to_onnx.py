@@ -14,7 +14,7 @@ import torch
 from edge_rnn.export.bundle_writer import build_bundle
 from edge_rnn.export.to_onnx import to_onnx
 from edge_rnn.export.torch_engine import TorchEngine, module_of
-from float_models import STACKS, facts_of, float_graph
+from float_models import RIVALS, STACKS, facts_of, float_graph
 from int8_models import golden_graph, read_golden
 
 from edge_rnn.bundle import parse_bundle
@@ -56,7 +56,7 @@ def test_an_exact_graph_also_gives_its_integers():
     assert signature(model.graph.input)[1:] == [("s0_in", "int32", "batch", 24), ("s1_in", "int32", "batch", 24)]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
 def test_opset_ir_and_domain(stack):
     model = onnx.load_from_string(to_onnx(float_graph(stack), {}))
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
@@ -109,7 +109,9 @@ def assert_close(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("stack", [stack for stack in STACKS if stack != "rnn-relu"])  # it knows no RNN with Relu
+@pytest.mark.parametrize(
+    "stack", [stack for stack in (*STACKS, *RIVALS) if stack != "rnn-relu"]
+)  # it knows no RNN with Relu
 def test_the_reference_evaluator_of_onnx_gives_torchs_numbers(stack):
     graph = float_graph(stack)
     x = RNG.normal(0, 3, (12, 2, 3)).astype(np.float32)
@@ -117,7 +119,7 @@ def test_the_reference_evaluator_of_onnx_gives_torchs_numbers(stack):
     assert_close(run_steps(lambda feeds: evaluator.run(None, feeds), graph, x), by_torch(graph, x))
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
 def test_plain_onnxruntime_gives_torchs_numbers_for_any_number_of_streams(stack):
     graph = float_graph(stack)
     session = onnxruntime.InferenceSession(to_onnx(graph, {}), providers=["CPUExecutionProvider"])
