@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .bundle import read_bundle
+from .layer import SIZES, reach
 from .manifest import Manifest
 from .onnx_metadata import read_onnx
 
@@ -35,6 +36,8 @@ def _of(manifest: Manifest) -> dict[str, Any]:
         "background": manifest.background,
         "layers": [layer.to_json() for layer in manifest.layers],
         "states": [asdict(state) for state in manifest.states],
+        "state_bytes": sum(state.nbytes for state in manifest.states),
+        "receptive_field": reach(manifest.layers),
         "warmup_samples": manifest.warmup_samples,
         "gap": asdict(manifest.gap),
         "detector": {label: asdict(params) for label, params in manifest.detector.items()},
@@ -50,6 +53,7 @@ def lines(found: dict[str, Any]) -> str:
     labels = ", ".join(f"{label} (background)" if label == found["background"] else label for label in found["labels"])
     layers = " > ".join(_layer(layer) for layer in found["layers"])
     states = ", ".join(f"{s['name']} {s['dtype']} x {s['width']}" for s in found["states"])
+    field = found["receptive_field"]
     facts = [
         ("model", f"{found['name']}@{found['version']}, {found['precision']}, {found['bytes']} bytes"),
         ("made by", found["created_by"]),
@@ -57,7 +61,8 @@ def lines(found: dict[str, Any]) -> str:
         ("output", f"{found['task']}: {labels}"),
         ("layers", layers),
         ("size", f"{found['parameters']} parameters, {found['macs']} multiply-accumulates a step"),
-        ("state", states or "none"),
+        ("state", f"{states}: {found['state_bytes']} bytes" if states else "none"),
+        ("sees", f"the last {field} samples, {field / found['rate_hz']:.2f} s" if field else "all samples there were"),
         ("warm-up", f"{found['warmup_samples']} samples, {seconds:.2f} s"),
         ("gaps", "up to {short} samples {on_short}, up to {long} degraded, then {on_long}".format(**found["gap"])),
         ("model digest", found["model_digest"]),
@@ -69,4 +74,6 @@ def lines(found: dict[str, Any]) -> str:
 def _layer(layer: dict[str, Any]) -> str:
     activation = "" if layer["activation"] == "none" else f" {layer['activation']}"
     bits = f" int{layer['bits']}" if "bits" in layer else ""
-    return f"{layer['kind']} {layer['units']}{activation}{bits}"
+    width = layer["window"] if layer["kind"] == "window" else layer["units"]
+    sizes = ", ".join(f"{name} {layer[name]}" for name in SIZES.get(layer["kind"], ()) if name != layer["kind"])
+    return f"{layer['kind']} {width}{activation}{bits}" + (f" ({sizes})" if sizes else "")

@@ -32,7 +32,7 @@ import numpy as np
 
 from .arrays import Array
 from .errors import BundleError
-from .layer import GATES, MAX_WIDTH, Activation, Kind, Layer, Precision, StateSpec, as_precision
+from .layer import GATES, MAX_WIDTH, Activation, Kind, Layer, Precision, StateSpec, as_precision, reach
 from .nibbles import pack_nibbles, unpack_nibbles
 from .obligations import check_obligations
 
@@ -110,17 +110,12 @@ class Graph:
     @property
     def receptive_field(self) -> int | None:
         """Samples that a logit depends on, the present one included; None: all there were."""
-        seen = 1
-        for layer in self.layers:
-            if layer.past is None:
-                return None
-            seen += layer.past
-        return seen
+        return reach(self.layers)
 
     @property
     def state_bytes(self) -> int:
         """What one stream carries from step to step."""
-        return sum(np.dtype(state.dtype).itemsize * state.width for state in self.states)
+        return sum(state.nbytes for state in self.states)
 
     def layer_arrays(self, index: int) -> dict[str, Array]:
         """The arrays of one layer, without their `l{index}.` prefix."""

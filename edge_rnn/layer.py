@@ -6,7 +6,7 @@ steps one sample at a time; what it needs of the past is in its states, zero bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import prod
 from typing import Any, Literal, cast, get_args
@@ -69,6 +69,11 @@ class StateSpec:
     name: str
     dtype: str
     width: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one stream."""
+        return self.width * (2 if self.dtype == "int16" else 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,16 @@ class Layer:
         if set(value) - known or needed - set(value):
             raise BundleError(f"a layer has keys {sorted(value)}, expected {sorted(known)}: a newer edge-rnn made it")
         return cls(**value)
+
+
+def reach(layers: Iterable[Layer]) -> int | None:
+    """Samples that the last layer's output depends on, the present one included; None: all there were."""
+    seen = 1
+    for layer in layers:
+        if layer.past is None:
+            return None
+        seen += layer.past
+    return seen
 
 
 def as_precision(value: object) -> Precision:
