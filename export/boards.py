@@ -23,13 +23,16 @@ class Board:
     """Compiler flags of the core."""
     uart: str
     uart_base: int
+    flash: str
+    """What writes flash, for a store."""
     tick_hz: int
     """SysTick; with qemu's `-icount shift=0` an instruction takes a nanosecond."""
     linker: str
 
-    def sources(self) -> dict[str, str]:
+    def sources(self, *, store: bool = False) -> dict[str, str]:
         """File name -> text of the board support this board needs."""
         names = ["board.h", "cortex_m.c", "semihosting.h", "semihosting.c", "sections.ld", self.uart, self.linker]
+        names += [self.flash] if store else []
         return {name: _text(name) for name in names}
 
 

@@ -38,14 +38,19 @@ def tile_matrix(w: Array, gates: int) -> Array:
 
 def integers(ctype: str, name: str, values: Array) -> str:
     """A const array of integers; the rows of a matrix begin a line."""
-    lines = [line for row in np.atleast_2d(values).tolist() for line in _wrap([str(v) for v in row])]
-    return _array(ctype, name, values.size, lines)
+    return _array(ctype, name, values.size, lines(values))
 
 
 def floats(name: str, values: Array) -> str:
     """A const array of float32, each with the digits that give the same float32 back."""
-    lines = [line for row in np.atleast_2d(values) for line in _wrap([float_literal(v) for v in row])]
-    return _array("float", name, values.size, lines)
+    return _array("float", name, values.size, lines(values))
+
+
+def lines(values: Array) -> list[str]:
+    """The numbers between the braces."""
+    word = str if values.dtype.kind in "iu" else float_literal
+    rows = values.tolist() if values.dtype.kind in "iu" else values
+    return [line for row in (rows if values.ndim > 1 else [rows]) for line in _wrap([word(v) for v in row])]
 
 
 def float_literal(value: np.float32) -> str:
@@ -54,16 +59,16 @@ def float_literal(value: np.float32) -> str:
     return f"{text}f"
 
 
-def _array(ctype: str, name: str, size: int, lines: Sequence[str]) -> str:
-    body = "\n".join(f"    {line}" for line in lines)
+def _array(ctype: str, name: str, size: int, text: Sequence[str]) -> str:
+    body = "\n".join(f"    {line}" for line in text)
     return f"static const {ctype} {name}[{size}] ERNN_ALIGNED = {{\n{body}\n}};\n"
 
 
 def _wrap(words: Sequence[str]) -> list[str]:
-    lines, line = [], ""
+    full, line = [], ""
     for word in words:
         if line and len(line) + len(word) + 2 > LINE:
-            lines.append(line)
+            full.append(line)
             line = ""
         line += f"{' ' if line else ''}{word},"
-    return [*lines, line]
+    return [*full, line]

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from edge_rnn.graph import Graph
 
+from .c_image import declaration, model_hash
+
 if TYPE_CHECKING:
     from .to_c import Origin
 
 
-def header_text(graph: Graph, origin: Origin, prefix: str, state_fields: Sequence[str]) -> str:
+def header_text(
+    graph: Graph, origin: Origin, prefix: str, state_fields: Sequence[str], *, replaceable: bool = False
+) -> str:
     """The public header; `state_fields` are the members of the state's struct."""
     p, P, exact = prefix, prefix.upper(), graph.precision == "int8"
+    w = f"const {p}_weights *w, " if replaceable else ""
     x, y = ("const int16_t *xq", "int32_t *y") if exact else ("const float *x", "float *y")
-    words = int.from_bytes(bytes.fromhex(origin.model_digest)[:4], "little")
     state_bytes = sum(spec.width * (2 if spec.dtype == "int16" else 4) for spec in graph.states)
     fields = "\n".join(f"    {field}" for field in state_fields)
     step = (
@@ -25,14 +29,14 @@ def header_text(graph: Graph, origin: Origin, prefix: str, state_fields: Sequenc
     )
     quantize = f"""
 /* One sample in physical units -> xq; ERNN_NOT_FINITE, xq untouched, when it holds NaN or Inf. */
-ernn_status {p}_quantize(const float *x, int16_t *xq);
+ernn_status {p}_quantize({w}const float *x, int16_t *xq);
 """
     return f"""/* {comment(origin.title)}: {shape_text(graph)}, {graph.precision}
  * Bundle sha256 {origin.bundle_digest}
  * Made by: {comment(origin.command)}
  * Do not edit: change the bundle and make it again.
  *
-{_usage(p, P, exact)}
+{_usage(p, P, exact, f"&{p}_built_in, " if replaceable else "")}
  *
  * Inputs, {origin.rate_hz:g} samples a second:
 {_numbered(origin.channels)}
@@ -52,7 +56,7 @@ extern "C" {{
 #define {P}_INPUTS {graph.inputs}
 #define {P}_OUTPUTS {graph.outputs}
 #define {P}_RATE_MILLIHZ {round(origin.rate_hz * 1000)}
-#define {P}_HASH 0x{words:08X}u /* of the weights: a state belongs to it */
+#define {P}_HASH 0x{model_hash(graph):08X}u /* of the weights: a state belongs to it */
 #define {P}_STATE_BYTES {state_bytes}
 
 /* All that a stream remembers: zero it to start, one struct a stream. Its members are the kernel's business. */
@@ -61,9 +65,9 @@ typedef struct {{
 }} {p}_state;
 
 extern const char *const {p}_labels[{P}_OUTPUTS];
-{quantize if exact else ""}
+{declaration(graph, p) if replaceable else ""}{quantize if exact else ""}
 /* {step} */
-void {p}_step({p}_state *state, {x}, {y});
+void {p}_step({w}{p}_state *state, {x}, {y});
 
 /* The output with the largest logit; of equal ones the first. */
 unsigned {p}_best(const {y});
@@ -97,11 +101,11 @@ def _numbered(names: Sequence[str]) -> str:
     return "\n".join(f" *   {index}  {comment(name)}" for index, name in enumerate(names))
 
 
-def _usage(p: str, P: str, exact: bool) -> str:
+def _usage(p: str, P: str, exact: bool, w: str) -> str:
     lines = [f"static {p}_state state;"]
     if exact:
-        lines += [f"int16_t xq[{P}_INPUTS];", f"int32_t y[{P}_OUTPUTS];", f"if ({p}_quantize(x, xq) == ERNN_OK) {{"]
+        lines += [f"int16_t xq[{P}_INPUTS];", f"int32_t y[{P}_OUTPUTS];", f"if ({p}_quantize({w}x, xq) == ERNN_OK) {{"]
     else:
         lines += [f"float y[{P}_OUTPUTS];", f"if (ernn_check_finite(x, {P}_INPUTS) == ERNN_OK) {{"]
-    lines += [f"    {p}_step(&state, {'xq' if exact else 'x'}, y);", f"    puts({p}_labels[{p}_best(y)]);", "}"]
+    lines += [f"    {p}_step({w}&state, {'xq' if exact else 'x'}, y);", f"    puts({p}_labels[{p}_best(y)]);", "}"]
     return "\n".join(f" *     {line}" for line in lines)

@@ -12,23 +12,47 @@ from .c_arrays import floats, integers, pad, tile_matrix, tile_rows
 
 def int8_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[str]:
     """Tiled weights, multipliers and biases of layer `index`, then `static const ernn_int8_layer layer{index}`."""
+    for ctype, name, values in int8_arrays(index, layer, a):
+        yield integers(ctype, name, values)
+    yield _struct("ernn_int8_layer", index, int8_fields(index, layer, a))
+
+
+def int8_arrays(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[tuple[str, str, Array]]:
+    """(C type, name, values) of what training decided of layer `index`, in the kernel's order of rows."""
     name, gates = f"l{index}_", layer.gates
+    for matrix, head in _matrices(layer).items():
+        yield "int8_t", f"{name}{matrix}_w", tile_matrix(a[head + "w"], gates)
+        yield "int32_t", f"{name}{matrix}_m", tile_rows(a[head + "m"], gates, missing=1)
+    yield "int32_t", f"{name}b", tile_rows(a["b"], gates)
+    if layer.kind == "gru":
+        yield "int32_t", f"{name}bn", tile_rows(a["bn"], 1)
+
+
+def int8_shifts(layer: Layer, a: Mapping[str, Array]) -> list[int]:
+    """The shifts of a layer: its output's, then k and S + k - 32 of each matrix."""
+    pairs = [a[head + "S_k"].tolist() for head in _matrices(layer).values()]
+    return [layer.exponent or 0, *(n for S, k in pairs for n in (k, S + k - 32))]
+
+
+def int8_fields(index: int, layer: Layer, a: Mapping[str, Array], at: str = "") -> list[str]:
+    """The members of its struct. `at`: where the arrays are (`w->`) and, as l{index}_shifts, the shifts."""
+    name = f"{at}l{index}_"
+    shifts = [f"{name}shifts[{place}]" if at else str(n) for place, n in enumerate(int8_shifts(layer, a))]
     fields = [
         f".kind = ERNN_{layer.kind.upper()}, .activation = ERNN_{layer.activation.upper()}",
-        f".shift = {layer.exponent or 0}, .inputs = {layer.inputs}, .units = {layer.units}",
+        f".shift = {shifts[0]}, .inputs = {layer.inputs}, .units = {layer.units}",
     ]
-    for matrix, head in ({"ih": ""} if layer.kind == "dense" else {"ih": "ih_", "hh": "hh_"}).items():
-        w, (S, k) = a[head + "w"], a[head + "S_k"].tolist()
-        yield integers("int8_t", f"{name}{matrix}_w", tile_matrix(w, gates))
-        yield integers("int32_t", f"{name}{matrix}_m", tile_rows(a[head + "m"], gates, missing=1))
-        shape = f".columns = {pad(w.shape[1], 8)}, .k = {k}, .shift = {S + k - 32}"
+    for place, (matrix, head) in enumerate(_matrices(layer).items()):
+        k, shift = shifts[1 + 2 * place : 3 + 2 * place]
+        shape = f".columns = {pad(a[head + 'w'].shape[1], 8)}, .k = {k}, .shift = {shift}"
         fields.append(f".{matrix} = {{{name}{matrix}_w, {name}{matrix}_m, {shape}}}")
-    yield integers("int32_t", f"{name}b", tile_rows(a["b"], gates))
     fields.append(f".b = {name}b")
-    if layer.kind == "gru":
-        yield integers("int32_t", f"{name}bn", tile_rows(a["bn"], 1))
-        fields.append(f".bn = {name}bn")
-    yield _struct("ernn_int8_layer", index, fields)
+    return [*fields, f".bn = {name}bn"] if layer.kind == "gru" else fields
+
+
+def _matrices(layer: Layer) -> dict[str, str]:
+    """Matrix -> what its arrays begin with."""
+    return {"ih": ""} if layer.kind == "dense" else {"ih": "ih_", "hh": "hh_"}
 
 
 def float_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[str]:
@@ -60,4 +84,9 @@ def _merged_bias(layer: Layer, a: Mapping[str, Array]) -> Array:
 
 
 def _struct(ctype: str, index: int, fields: Sequence[str]) -> str:
-    return f"static const {ctype} layer{index} = {{\n" + "".join(f"    {field},\n" for field in fields) + "};\n"
+    return f"static const {struct_text(ctype, index, fields)}"
+
+
+def struct_text(ctype: str, index: int, fields: Sequence[str]) -> str:
+    """Layer `index` as a C definition."""
+    return f"{ctype} layer{index} = {{\n" + "".join(f"    {field},\n" for field in fields) + "};\n"

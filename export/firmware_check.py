@@ -30,6 +30,7 @@ from edge_rnn.probe import probe
 
 from .boards import GENERIC, boards
 from .firmware_project import project, template, write_project
+from .firmware_roles import CSV
 
 AARCH64 = "aarch64"
 HOSTS = {GENERIC: ("cc", []), AARCH64: ("aarch64-linux-gnu-gcc", ["qemu-aarch64", "-cpu", "cortex-a72"])}
@@ -157,7 +158,7 @@ def _integers(graph: Graph, x: F32, progress: Progress | None) -> Truth:
 
 
 def _write(bundle: Bundle, board: str, place: Path, x: F32) -> None:
-    texts = project(bundle, GENERIC if board in HOSTS else board)
+    texts = project(bundle, GENERIC if board in HOSTS else board, role=CSV)
     words = {"PREFIX": "model", "P": "MODEL"}
     if board in HOSTS:
         texts = {path.removeprefix("src/"): text for path, text in texts.items() if path.startswith("src/")}

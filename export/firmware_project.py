@@ -11,21 +11,44 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_rnn.arrays import Array
 from edge_rnn.bundle import Bundle
 from edge_rnn.errors import UsageError
 
+from . import firmware_roles as roles
 from .boards import GENERIC, Board, boards
+from .c_arrays import pad
 from .c_header import comment, shape_text
+from .c_image import image
 from .to_c import Origin, to_c
 
+PAGE = 1024
+"""BOARD_FLASH_PAGE of board.h."""
 HOST_ONLY = {"binding.c"}
 """Files beside the kernel that are not part of it."""
 
 
-def project(bundle: Bundle, board: str, prefix: str = "model", name: str = "M.ernn") -> dict[str, str]:
-    """Path -> text of a project for `board`; `name` is the bundle's file name. Raises UsageError."""
+def project(
+    bundle: Bundle,
+    board: str,
+    prefix: str = "model",
+    name: str = "M.ernn",
+    role: str | None = None,
+    plays: Array | None = None,
+    *,
+    store: bool = False,
+) -> dict[str, str]:
+    """Path -> text of a project for `board`; `name` is the bundle's file name. Raises UsageError.
+
+    `role`: csv, inference, node or sensor; None chooses (firmware_roles). `plays`: samples (T, I) in physical units for
+    the stand-in of the roles with a sensor; default: the bundle's golden stream. `store`: the model can be
+    replaced over the wire.
+    """
     if board != GENERIC and board not in boards():
         raise UsageError(f"board {board!r} is unknown, expected {', '.join([*boards(), GENERIC])}")
+    role = roles.choose(bundle, board, role)
+    if store and (board == GENERIC or role not in ("inference", "node")):
+        raise UsageError("a store is for a board's role inference or node: flash is written by its board support")
     m = bundle.manifest
     origin = Origin(
         title=m.title,
@@ -34,13 +57,16 @@ def project(bundle: Bundle, board: str, prefix: str = "model", name: str = "M.er
         rate_hz=m.rate_hz,
         bundle_digest=bundle.digest,
         model_digest=m.model_digest,
-        command=f"edge-rnn firmware build {name} --board {board}",
+        command=f"edge-rnn firmware build {name} --board {board} --role {role}{' --store' if store else ''}",
     )
-    model = {**to_c(bundle.graph, origin, prefix), **{f"kernel/{path}": text for path, text in kernel().items()}}
+    model = {
+        **to_c(bundle.graph, origin, prefix, replaceable=store),
+        **{f"kernel/{path}": text for path, text in kernel().items()},
+    }
     words = _words(bundle, board, prefix, name)
     if board == GENERIC:
-        return _generic(model, words)
-    return _for_board(model, words, boards()[board])
+        return _generic(bundle, model, words, role)
+    return _for_board(bundle, model, words, boards()[board], role, plays, store=store)
 
 
 def write_project(texts: Mapping[str, str], folder: Path) -> None:
@@ -69,8 +95,44 @@ def template(path: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _for_board(model: Mapping[str, str], words: Mapping[str, str], board: Board) -> dict[str, str]:
-    more = {
+def _for_board(
+    bundle: Bundle,
+    model: Mapping[str, str],
+    words: Mapping[str, str],
+    board: Board,
+    role: str,
+    plays: Array | None,
+    *,
+    store: bool,
+) -> dict[str, str]:
+    texts, scale, source = {}, 1.0, "the bundle's golden stream" if plays is None else "a recording"
+    if role in ("sensor", "node"):
+        texts["sensor.c"], scale = roles.sensor(bundle.golden["x"] if plays is None else plays, source)
+    words = {"PLAYS": source, **roles.words(bundle, role, scale, store=store), **_board_words(board), **words}
+    words = {**_role_words(role, words), **words}
+    if store:
+        size = 2 * pad(len(image(bundle.graph)) + 4, PAGE)  # two places, each a model and a CRC
+        words |= {
+            "MORE": words["MORE"] + f" store.c board/{board.flash}",
+            "STORE": f" -Wl,--defsym=link_store_size={size}",
+        }
+        words["BUILT_IN"] = f"&{words['PREFIX']}_built_in, "
+        texts |= {name: template(f"board/{name}", words) for name in ("store.c", "store.h")}
+    if role != roles.CSV:
+        texts |= {f"wire/{path}": text for path, text in roles.wire(bundle, role, store=store).items()}
+    if "sensor.c" in texts:
+        texts["sensor.h"] = template("board/sensor.h", words)
+    main = {roles.CSV: "main_csv.c", "sensor": "main_sensor.c"}.get(role, "main_model.c")
+    places = {"Makefile": "Makefile", "README.md": f"README_{role}.md", "main.c": main}
+    texts |= {path: template(f"board/{source}", words) for path, source in places.items()}
+    if role != "sensor":  # whose model runs on the host
+        texts |= {**model, "size.c": template("board/size.c", words)}
+        texts["Makefile"] += template("board/Makefile_size", words)
+    return {**texts, **{f"board/{path}": text for path, text in board.sources(store=store).items()}}
+
+
+def _board_words(board: Board) -> dict[str, str]:
+    return {
         "TEXT": board.text,
         "CPU": " ".join(board.cpu),
         "UART": board.uart,
@@ -79,23 +141,41 @@ def _for_board(model: Mapping[str, str], words: Mapping[str, str], board: Board)
         "LINKER": board.linker,
         "MACHINE": board.machine,
     }
-    texts = {
-        path: template(f"board/{path}", {**words, **more}) for path in ("Makefile", "README.md", "main.c", "size.c")
+
+
+def _role_words(role: str, words: Mapping[str, str]) -> dict[str, str]:
+    """Makefile and README of a role."""
+    wire = role != roles.CSV
+    p = words["PREFIX"]
+    return {
+        "INCLUDES": " -Iwire" if wire else "",
+        "MODEL": "" if role == "sensor" else f"{p}.c $(wildcard kernel/*.c)",
+        "MORE": (" sensor.c" if role in ("sensor", "node") else "") + (" $(wildcard wire/*.c)" if wire else ""),
+        "RUN": "its serial line on TCP port $(PORT)" if wire else "its serial line on this terminal",
+        "SERIAL": "tcp:127.0.0.1:$(PORT),server=on,wait=on,nodelay=on" if wire else "stdio",
+        "STORE": "",
+        "BUILT_IN": "",
+        "SAMPLING": template("board/sampling_node.c", words) if role == "node" else "",
     }
-    return {**model, **texts, **{f"board/{path}": text for path, text in board.sources().items()}}
 
 
-def _generic(model: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+def _generic(bundle: Bundle, model: Mapping[str, str], words: Mapping[str, str], role: str) -> dict[str, str]:
+    if role in ("sensor", "node"):
+        raise UsageError(
+            f"role {role} is for a board: generic has --role inference, whose sketch shows the wire, and csv"
+        )
+    wire = roles.wire(bundle, role) if role != roles.CSV else {}
+    words = {**roles.words(bundle, role, 1.0), **words}
     places = {
         "README.md": "README.md",
         "library.properties": "library.properties",
-        f"examples/{words['PREFIX']}/{words['PREFIX']}.ino": "example.ino",
+        f"examples/{words['PREFIX']}/{words['PREFIX']}.ino": f"example_{role}.ino",
         "zephyr/module.yml": "module.yml",
         "zephyr/Kconfig": "Kconfig",
         "zephyr/CMakeLists.txt": "CMakeLists.txt",
     }
     texts = {path: template(f"generic/{source}", words) for path, source in places.items()}
-    return {**{f"src/{path}": text for path, text in model.items()}, **texts}
+    return {**{f"src/{path}": text for path, text in {**model, **wire}.items()}, **texts}
 
 
 def _words(bundle: Bundle, board: str, prefix: str, name: str) -> dict[str, str]:

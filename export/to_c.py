@@ -14,7 +14,8 @@ from edge_rnn.graph import GATES, Graph, Layer
 
 from .c_arrays import floats, pad
 from .c_header import header_text
-from .c_layers import float_layer, int8_layer
+from .c_image import definition
+from .c_layers import float_layer, int8_fields, int8_layer, struct_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,27 @@ class Origin:
     """The command that made it, without paths."""
 
 
-def to_c(graph: Graph, origin: Origin, prefix: str = "model") -> dict[str, str]:
-    """`{"model.h": text, "model.c": text}`; `prefix` names the files and every symbol in them; raises UsageError."""
+def to_c(graph: Graph, origin: Origin, prefix: str = "model", *, replaceable: bool = False) -> dict[str, str]:
+    """`{"model.h": text, "model.c": text}`; `prefix` names the files and every symbol in them; raises UsageError.
+
+    `replaceable`: an int8 model's weights are one struct, which every call is given (c_image).
+    """
     if not (prefix.isidentifier() and prefix.isascii() and prefix.islower()):
         raise UsageError(f"prefix {prefix!r} names C symbols: expected lower-case letters, digits and _")
     strange = [layer.kind for layer in graph.layers if layer.kind not in GATES]
     if strange:
         raise UsageError(f"firmware has no {strange[0]} layers: build it from a dense, rnn, gru or lstm network")
-    source = _Source(graph, origin, prefix)
-    header = header_text(graph, origin, prefix, source.state_fields())
+    source = _Source(graph, origin, prefix, replaceable)
+    header = header_text(graph, origin, prefix, source.state_fields(), replaceable=replaceable)
     return {f"{prefix}.h": header, f"{prefix}.c": source.text()}
 
 
 class _Source:
     """The parts of model.c. `x` and `y` are the C types of an input and of a logit."""
 
-    def __init__(self, graph: Graph, origin: Origin, prefix: str) -> None:
+    def __init__(self, graph: Graph, origin: Origin, prefix: str, replaceable: bool = False) -> None:
         self.graph, self.origin, self.p = graph, origin, prefix
+        self.given = f"const {prefix}_weights *w, " if replaceable else ""
         self.exact = graph.precision == "int8"
         self.x, self.y = ("const int16_t *xq", "int32_t *y") if self.exact else ("const float *x", "float *y")
         self.recurrent = [(i, layer) for i, layer in enumerate(graph.layers) if layer.kind != "dense"]
@@ -87,9 +92,12 @@ class _Source:
         notice = f"/* Weights and step of {p}.h. Bundle sha256 {o.bundle_digest}\n"
         notice += " * Do not edit: change the bundle and make it again.\n */\n"
         parts = [f'{notice}#include "{p}.h"\n']
-        for index, layer in enumerate(self.graph.layers):
-            parts += (int8_layer if self.exact else float_layer)(index, layer, self.graph.layer_arrays(index))
-        parts += [floats(name, arrays[name]) for name in (["sx"] if self.exact else ["mean", "std"])]
+        if self.given:
+            parts.append(definition(self.graph, p))
+        else:
+            for index, layer in enumerate(self.graph.layers):
+                parts += (int8_layer if self.exact else float_layer)(index, layer, self.graph.layer_arrays(index))
+            parts += [floats(name, arrays[name]) for name in (["sx"] if self.exact else ["mean", "std"])]
         labels = "".join(f"    {_string(label)},\n" for label in o.labels)
         parts.append(f"const char *const {p}_labels[{p.upper()}_OUTPUTS] = {{\n{labels}}};\n")
         parts += [self._quantize()] if self.exact else []
@@ -97,7 +105,8 @@ class _Source:
 
     def _step(self) -> str:
         inputs = f"for (unsigned j = 0; j < {self.p.upper()}_INPUTS; j++)"
-        body = ["const unsigned now = state->now, next = now ^ 1u;"] if self.swaps else []
+        body = self._given_layers()
+        body += ["const unsigned now = state->now, next = now ^ 1u;"] if self.swaps else []
         body.append(
             f"{inputs} state->x[ERNN_LANE(j)] = xq[j];"
             if self.exact
@@ -117,11 +126,20 @@ class _Source:
             f"ernn_{'head' if self.exact else 'dense'}_{suffix}(&layer{len(self.graph.layers) - 1}, {below}, y);"
         )
         body += ["state->now = (uint8_t)next;"] if self.swaps else []
-        return _function(f"void {self.p}_step({self.p}_state *state, {self.x}, {self.y})", body)
+        return _function(f"void {self.p}_step({self.given}{self.p}_state *state, {self.x}, {self.y})", body)
+
+    def _given_layers(self) -> list[str]:
+        """The layers' structs around the weights that the step is given."""
+        if not self.given:
+            return []
+        layers = [(i, layer, self.graph.layer_arrays(i)) for i, layer in enumerate(self.graph.layers)]
+        texts = [struct_text("const ernn_int8_layer", i, int8_fields(i, layer, a, "w->")) for i, layer, a in layers]
+        return [line for text in texts for line in text.splitlines()]
 
     def _quantize(self) -> str:
-        signature = f"ernn_status {self.p}_quantize(const float *x, int16_t *xq)"
-        return _function(signature, [f"return ernn_quantize(sx, {self.p.upper()}_INPUTS, x, xq);"])
+        signature = f"ernn_status {self.p}_quantize({self.given}const float *x, int16_t *xq)"
+        sx = "w->sx" if self.given else "sx"
+        return _function(signature, [f"return ernn_quantize({sx}, {self.p.upper()}_INPUTS, x, xq);"])
 
     def _best(self) -> str:
         loop = f"for (unsigned j = 1; j < {self.p.upper()}_OUTPUTS; j++)"

@@ -8,6 +8,10 @@ from statistics import median
 BEST_OF = 8
 """Exchanges of which the one with the shortest round trip counts."""
 POINTS = 64
+READY_NS = 2_000_000_000
+"""How far the points must reach before a drift is believed."""
+SLEW = 0.002
+"""How much faster or slower than the fit `elapsed_ns` may run to come back to it."""
 _SECOND = 1_000_000_000
 _WRAP = 1 << 32
 
@@ -26,6 +30,9 @@ class ClockSync:
         self._points: deque[tuple[float, float]] = deque(maxlen=POINTS)  # (board ns, host ns - board ns)
         self._last = 0  # unwrapped ticks
         self._slope, self._offset, self._at = 0.0, 0.0, 0.0
+        self._first: int | None = None  # board ns of the first sample
+        self._zero: float | None = None  # and its host time, once the fit is ready
+        self._elapsed = (0, 0.0)  # (board ns, elapsed ns) of the last sample
 
     def unwrap(self, ticks: int) -> int:
         """A tick count that goes on beyond 2^32, for counts within half a turn of the last one."""
@@ -58,8 +65,30 @@ class ClockSync:
 
     def host_ns(self, ticks: int) -> int:
         """The host's time of a tick, by the fit."""
+        return round(self._host(self.board_ns(ticks)))
+
+    def _host(self, board: float) -> float:
+        return board + self._offset + self._slope * (board - self._at)
+
+    def elapsed_ns(self, ticks: int) -> int:
+        """The time since the first tick that was asked for, with the drift taken out: continuous, and never back.
+
+        Until a drift is known it is the board's own; then it runs at the fit's rate, and is led to the fit's time.
+        """
         board = self.board_ns(ticks)
-        return round(board + self._offset + self._slope * (board - self._at))
+        if self._first is None:
+            self._first, self._elapsed = board, (board, 0.0)
+        if self._zero is None and self._points and self._points[-1][0] - self._points[0][0] >= READY_NS:
+            self._zero = self._host(self._first)
+        last, elapsed = self._elapsed
+        step = board - last
+        if step > 0:
+            elapsed += step * (1 + self._slope if self._zero is not None else 1)
+            if self._zero is not None:
+                behind = self._host(board) - self._zero - elapsed
+                elapsed += min(max(behind, -SLEW * step), SLEW * step)
+            self._elapsed = (board, elapsed)
+        return round(elapsed)
 
     def _fit(self) -> None:
         xs, ys = zip(*self._points, strict=True)

@@ -50,6 +50,8 @@ class Opened:
     info: Info
     session: int
     fresh: bool
+    clock: ClockSync
+    """The session's own."""
 
 
 Event = Opened | Answered | Data | Result | Log | Stats | Ping
@@ -98,6 +100,11 @@ class Link:
     def room(self) -> int:
         """Requests that may be made now."""
         return max(0, min(self._credits, self.info.credits) - len(self._window)) if self.info else 0
+
+    @property
+    def damaged(self) -> int:
+        """Frames that came damaged since the wire was opened last."""
+        return self.decoder.crc_errors + self.decoder.framing_errors
 
     @property
     def streaming(self) -> bool:
@@ -241,7 +248,7 @@ class Link:
         self._unanswered.clear()
         if self._model_hash is not None and info.model_hash != self._model_hash:
             theirs, ours = info.model_hash, self._model_hash
-            raise LinkError(f"the board runs model {theirs:08x}, expected {ours:08x}: flash it anew, or use --force")
+            raise LinkError(f"the board runs model {theirs:08x}, expected {ours:08x}: flash or push the expected one")
         fresh = frame.session != self.session or not self._window.holds(info.next_seq)
         again = self.info is not None and not fresh
         self._silent = self._backoff = 0
@@ -258,7 +265,8 @@ class Link:
         if self.streaming:
             self._ask_again()
         self._arm(now_ns)
-        return [] if again else [Opened(info, self.session, fresh)]
+        assert self.clock is not None
+        return [] if again else [Opened(info, self.session, fresh, self.clock)]
 
     def _ask_again(self) -> None:
         self._tell(self._intake.nak())

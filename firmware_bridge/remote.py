@@ -18,12 +18,28 @@ import numpy.typing as npt
 from edge_rnn.errors import LinkError
 
 from .link import Link, Opened
-from .messages import Data, GetState, Info, Nak, Reason, Request, Reset, Result, Role, SetState, StateChunk, Stats
+from .messages import (
+    Data,
+    GetState,
+    GetStats,
+    Info,
+    Nak,
+    Reason,
+    Request,
+    Reset,
+    Result,
+    Role,
+    SetState,
+    StateChunk,
+    Stats,
+)
 from .port import Port
 from .window import Answered
 
 I32 = npt.NDArray[np.int32]
+Each = Callable[[int, I32], None]
 PATIENCE_S = 10.0
+STATS_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +64,13 @@ class Remote:
     ) -> None:
         self.port, self.link = port, Link(model_hash)
         self.reboots = 0
-        self.stats: Stats | None = None
+        self._stats: deque[Stats] = deque(maxlen=1)
         self._every, self._patience_ns, self._clock_ns = checkpoint_steps, int(patience_s * 1e9), clock_ns
         self._plan: deque[_Asked] = deque()
         self._asked: dict[int, _Asked] = {}
         self._rows: npt.NDArray[np.int16] = np.zeros((0, 0), np.int16)
         self._logits: I32 | None = None
+        self._each: Each | None = None
         self._done = 0
         self._checkpoint = (0, b"")
         self._pieces = b""
@@ -64,21 +81,25 @@ class Remote:
         while self.link.info is None:
             self._turn()
         if self._info.role != Role.INFERENCE:
-            raise LinkError(f"the board at {port.name} is {Role(self._info.role).name.lower()}, expected inference")
+            role = Role(self._info.role).name.lower()
+            raise LinkError(f"the board at {port.name} is a {role}, expected one built with --role inference")
 
     @property
     def info(self) -> Info:
         """What the board said of itself, last."""
         return self._info
 
-    def run(self, rows: npt.NDArray[np.int16]) -> I32:
-        """All steps from the zero state: rows (T, I) int16 codes -> logits (T, C) int32 Q16."""
+    def run(self, rows: npt.NDArray[np.int16], each: Each | None = None) -> I32:
+        """All steps from the zero state: rows (T, I) int16 codes -> logits (T, C) int32 Q16.
+
+        `each` is called with the number of a step and its logits (C,), once a step, in order; it may raise to end it.
+        """
         info = self.info
         if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != info.inputs or info.result != 0:
             raise LinkError(
                 f"rows {rows.dtype} {rows.shape} for a board of {info.inputs} inputs, expected int16 (T, I)"
             )
-        self._rows = rows
+        self._rows, self._each = rows, each
         self._logits = np.zeros((len(rows), info.outputs), np.int32)
         self._done, self._checkpoint, self._last = 0, (0, b""), False
         self._asked.clear()
@@ -94,6 +115,17 @@ class Remote:
         while self._asked or self._plan:
             self._turn()
         return self._checkpoint[1]
+
+    def board_stats(self) -> Stats:
+        """What the board has counted since its boot."""
+        self._stats.clear()
+        asked_ns = self._clock_ns() - STATS_NS
+        while not self._stats:
+            if self._clock_ns() - asked_ns >= STATS_NS:
+                asked_ns = self._clock_ns()
+                self.link.send(GetStats())
+            self._turn()
+        return self._stats[-1]
 
     def _recover(self) -> None:
         """Plan the way from a board without our state to the samples not yet answered."""
@@ -143,9 +175,10 @@ class Remote:
                 self._live_ns = now
                 self._answered(self._asked.pop(event.ticket), event.message)
             elif isinstance(event, Stats):
-                self.stats = event
+                self._live_ns = now
+                self._stats.append(event)
         if now - self._live_ns > self._patience_ns:
-            heard = self.link.decoder.crc_errors + self.link.decoder.framing_errors
+            heard = self.link.damaged
             hint = f", {heard} damaged frames came: is {self.port.baud} the baud rate?" if heard else ""
             raise LinkError(f"no answer from {self.port.name} for {self._patience_ns / 1e9:g} s{hint}")
 
@@ -171,3 +204,5 @@ class Remote:
             return
         self._logits[row] = answer.logits
         self._done = row + 1
+        if self._each:
+            self._each(row, self._logits[row])

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import socket
 import subprocess
 import threading
+import tty
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from c_tools import DEVICE
 
 TOOLS = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
 }
-WIRE = ["ernn_frame.c", "ernn_crc.c", "ernn_link.c", "ernn_frame.h", "ernn_link.h"]
 
 
 def require_tools() -> None:
@@ -27,28 +27,20 @@ def require_tools() -> None:
         pytest.skip(f"no {', '.join(missing)}: apt-get install {' '.join(TOOLS[tool] for tool in missing)}")
 
 
-def build(bundle, board: str, folder: Path, *flags: str) -> Path:
-    """The inference node of the examples with this bundle's model, for a board of boards.toml."""
-    from edge_rnn.export.boards import boards
+def build(bundle, board: str, folder: Path, role: str = "inference", plays=None, store: bool = False) -> Path:
+    """What `edge-rnn firmware build --role` writes, made."""
     from edge_rnn.export.firmware_project import project, write_project
 
-    write_project(project(bundle, board), folder)
-    for name in WIRE:
-        shutil.copy(DEVICE / name, folder)
-    shutil.copy(DEVICE / "examples" / "inference_node.c", folder / "node.c")
-    row = boards()[board]
-    command = [
-        *("arm-none-eabi-gcc", *row.cpu, "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections"),
-        *("-fdata-sections", "-I.", "-Iboard", f"-DBOARD_UART={row.uart_base:#x}u", f"-DBOARD_TICK_HZ={row.tick_hz}u"),
-        *flags,
-        *("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Lboard", "-T", row.linker, "node.c", "model.c"),
-        *(name for name in WIRE if name.endswith(".c")),
-        *(f"kernel/{p.name}" for p in sorted((folder / "kernel").glob("*.c"))),
-        *("board/cortex_m.c", f"board/{row.uart}", "-o", "node.elf"),
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    write_project(project(bundle, board, role=role, plays=plays, store=store), folder)
+    return make(folder)
+
+
+def make(folder: Path, **variables: str) -> Path:
+    """Always all of it: variables may have changed."""
+    command = ["make", "-B", "-C", str(folder), *(f"{name}={value}" for name, value in variables.items())]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder / "node.elf"
+    return folder / "firmware.elf"
 
 
 def free_port() -> int:
@@ -58,34 +50,50 @@ def free_port() -> int:
 
 
 class Emulator:
-    """qemu with the UART on a TCP port, and a monitor to push the reset button."""
+    """qemu with the UART on a TCP port or a pseudo-terminal, and a monitor to push the reset button."""
 
-    def __init__(self, machine: str, program: Path) -> None:
-        self.port, monitor = free_port(), free_port()
+    def __init__(self, machine: str, program: Path, line: str = "socket") -> None:
+        self.port, self._monitor_port = free_port(), free_port()
+        serial = "pty" if line == "pty" else f"tcp:127.0.0.1:{self.port},server=on,wait=on,nodelay=on"
         self._process = subprocess.Popen(
             [
-                *("qemu-system-arm", "-M", machine, "-display", "none", "-kernel", str(program)),
-                *("-serial", f"tcp:127.0.0.1:{self.port},server=on,wait=on,nodelay=on"),
-                *("-monitor", "none", "-qmp", f"tcp:127.0.0.1:{monitor},server=on,wait=off"),
+                *("qemu-system-arm", "-M", machine, "-display", "none", "-kernel", str(program), "-serial", serial),
+                *("-monitor", "none", "-qmp", f"tcp:127.0.0.1:{self._monitor_port},server=on,wait=off"),
             ],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-        self._monitor_port = monitor
 
     def press_reset(self) -> None:
+        self._ask("system_reset")
+
+    def pty(self) -> str:
+        """The pseudo-terminal that is the UART."""
+        (name,) = [d["filename"] for d in self._ask("query-chardev") if d["filename"].startswith("pty:")]
+        return name.removeprefix("pty:")
+
+    def _ask(self, command: str):
         """By QMP, which answers when it is done."""
-        with socket.create_connection(("127.0.0.1", self._monitor_port), 5) as monitor, monitor.makefile("rw") as lines:
+        with connected(self._monitor_port) as monitor, monitor.makefile("rw") as lines:
             assert "QMP" in json.loads(lines.readline())
-            for command in ("qmp_capabilities", "system_reset"):
-                lines.write(json.dumps({"execute": command}) + "\n")
+            for one in ("qmp_capabilities", command):
+                lines.write(json.dumps({"execute": one}) + "\n")
                 lines.flush()
-                while "return" not in json.loads(lines.readline()):
+                while "return" not in (answer := json.loads(lines.readline())):
                     pass
+        return answer["return"]
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def connected(port: int) -> socket.socket:
+    for _ in range(400):
+        with suppress(ConnectionRefusedError):
+            return socket.create_connection(("127.0.0.1", port), 20)
+        threading.Event().wait(0.05)
+    raise AssertionError("the emulator does not listen")
 
 
 def mangle(frames: bytes, rng: random.Random, share: float, counts: dict[str, int]) -> bytes:
@@ -104,53 +112,66 @@ def mangle(frames: bytes, rng: random.Random, share: float, counts: dict[str, in
 
 
 class DamagingWire:
-    """A TCP proxy between the host and the emulator."""
+    """What lies between the host, who opens `url`, and the emulator's UART: a share of all frames is damaged."""
 
-    def __init__(self, target: int, share: float, seed: int) -> None:
+    def __init__(self, emulator: Emulator, line: str, share: float, seed: int) -> None:
         self.counts: dict[str, dict[str, int]] = {"down": {}, "up": {}}
-        self._share, self._rng, self._target = share, random.Random(seed), target
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._open: list[socket.socket] = [self._server]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._share, self._rng, self._emulator = share, random.Random(seed), emulator
+        self._fds: list[int] = []
+        if line == "pty":
+            host, slave = os.openpty()
+            tty.setraw(slave)
+            board = os.open(emulator.pty(), os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(board)
+            self.url = f"serial://{os.ttyname(slave)}"
+            self._fds += [host, slave, board]
+            self._join(host, board)
+        else:
+            self._server = socket.create_server(("127.0.0.1", 0))
+            self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+            threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
+        """One host after the other; the board waits for the first."""
+        board = None
         with suppress(OSError):
-            host, _ = self._server.accept()
-            board = self._dial()
-            for one in (host, board):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._open += [host, board]
-            threading.Thread(target=self._pump, args=(host, board, "down"), daemon=True).start()
-            self._pump(board, host, "up")
+            while True:
+                host, _ = self._server.accept()
+                board = board or connected(self._emulator.port)
+                for one in (host, board):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    one.settimeout(None)
+                ends = os.dup(host.fileno()), os.dup(board.fileno())
+                self._fds += ends
+                self._join(*ends)
 
-    def _dial(self) -> socket.socket:
-        for _ in range(200):
-            with suppress(ConnectionRefusedError):
-                return socket.create_connection(("127.0.0.1", self._target))
-            threading.Event().wait(0.05)
-        raise AssertionError("the emulator does not listen")
+    def _join(self, host: int, board: int) -> None:
+        for source, target, way in ((host, board, "down"), (board, host, "up")):
+            threading.Thread(target=self._pump, args=(source, target, way), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, way: str) -> None:
-        rest = b""
-        rng = random.Random(self._rng.random())
+    def _pump(self, source: int, target: int, way: str) -> None:
+        rest, rng = b"", random.Random(self._rng.random())
         with suppress(OSError):
-            while data := source.recv(4096):
+            while data := os.read(source, 4096):
                 whole, zero, rest = (rest + data).rpartition(b"\0")
-                target.sendall(mangle(whole + zero, rng, self._share, self.counts[way]))
+                out = mangle(whole + zero, rng, self._share, self.counts[way])
+                while out:
+                    out = out[os.write(target, out) :]
 
     def close(self) -> None:
-        for one in self._open:
-            one.close()
+        if hasattr(self, "_server"):
+            self._server.close()
+        for fd in self._fds:
+            os.close(fd)
 
 
 @contextmanager
-def emulated(machine: str, program: Path, share: float = 0.05, seed: int = 1):
-    """(emulator, wire): the board is held until the host connects to the wire's port."""
-    emulator = Emulator(machine, program)
-    wire = DamagingWire(emulator.port, share, seed)
+def emulated(machine: str, program: Path, share: float = 0.05, seed: int = 1, line: str = "socket"):
+    """(emulator, wire). On a socket the board is held until the host opens the wire's url; on a pty it runs at once."""
+    emulator = Emulator(machine, program, line)
+    wire = DamagingWire(emulator, line, share, seed)
     try:
         yield emulator, wire
     finally:
-        wire.close()
         emulator.stop()
+        wire.close()

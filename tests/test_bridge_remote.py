@@ -12,7 +12,7 @@ import pytest
 from edge_rnn.export import export_bundle
 from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.remote import Remote
-from edge_rnn.firmware_bridge.simulator import Mischief, Simulator
+from edge_rnn.firmware_bridge.simulator import Mischief, Simulator, repeated
 
 from edge_rnn import load
 from edge_rnn.cli import sim
@@ -91,6 +91,72 @@ def test_another_models_board_is_refused(model, tmp_path):
         Remote(Port(f"serial://{path}"), 1)
     simulator.stop = True
     thread.join()
+
+
+def test_firmware_check_compares_every_logit_and_the_state_of_a_board_on_a_port(bundle, model, tmp_path, capsys):
+    path = tmp_path / "board"
+    simulator, thread = simulated(model, path, **MISCHIEF, seed=1)
+    assert main(["firmware", "check", str(bundle), "--serial", str(path), "--steps", "400", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["steps"], found["bit_exact"], found["first_divergent_step"]) == (400, True, None)
+    assert found["frames_sent_again"] > 0
+    simulator.stop = True
+    thread.join()
+
+
+@pytest.mark.parametrize(("wrong", "step"), [("logit", 123), ("state", 299)])
+def test_a_board_with_one_wrong_bit_is_found_and_its_step_named(
+    wrong, step, bundle, model, tmp_path, capsys, monkeypatch
+):
+    class Wrong(sim.Stepping):
+        made = 0
+
+        def step(self, x):
+            first, *rest = super().step(x)
+            self.made += 1
+            return (first ^ (wrong == "logit" and self.made == 124), *rest)
+
+        def get_state(self):
+            state = super().get_state()
+            return bytes([state[0] ^ (wrong == "state" and self.made == 300), *state[1:]])
+
+    monkeypatch.setattr(sim, "Stepping", Wrong)
+    path = tmp_path / "board"
+    simulator, thread = simulated(model, path)
+    assert main(["firmware", "check", str(bundle), "--serial", f"serial://{path}", "--steps", "300", "--json"]) == 4
+    simulator.stop = True
+    thread.join()
+    out, err = capsys.readouterr()
+    assert json.loads(out)["first_divergent_step"] == step
+    assert f"from step {step} on" in err
+
+
+def test_what_a_node_infers_is_shown_step_by_step(bundle, model, tmp_path, capsys):
+    rows = rows_of(model, 60)
+    want, _ = reference(model, rows)
+    make, _ = sim._board(model, "node", model.bundle.golden["x"], 1.0)
+    path = tmp_path / "board"
+    simulator = Simulator(make, repeated([tuple(row) for row in rows.tolist()], 5), 0.01, path, Mischief())
+    thread = Thread(target=simulator.run, daemon=True)
+    thread.start()
+    while not path.exists():
+        pass
+    assert main(["firmware", "watch", str(bundle), "--serial", str(path), "--steps", "40"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 40
+    for line in lines:
+        assert line["logits"] == want[line["step"]].tolist()
+        assert line["label"] == model.manifest.labels[int(np.argmax(line["logits"]))]
+    with pytest.raises(LinkError, match="is a node, expected one built with --role inference"):
+        Remote(Port(f"serial://{path}"))
+    simulator.stop = True
+    thread.join()
+
+
+def test_check_asks_for_one_board(bundle, capsys):
+    assert main(["firmware", "check", str(bundle)]) == 2
+    assert main(["firmware", "check", str(bundle), "--board", "microbit", "--serial", "x"]) == 2
+    assert "either --board, to emulate one, or --serial" in capsys.readouterr().err
 
 
 def test_units_of_the_simulator_are_read():

@@ -103,7 +103,7 @@ def test_a_built_project_runs_and_answers_csv_lines(board, tmp_path):
     bundle = bundle_of(graph)
     from edge_rnn.export.firmware_project import project, write_project
 
-    write_project(project(bundle, board), tmp_path)
+    write_project(project(bundle, board, role="csv"), tmp_path)
     subprocess.run(["make", "-C", str(tmp_path)], check=True, capture_output=True)
     machine = ["-M", boards()[board].machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
     command = ["qemu-system-arm", *machine, "-kernel", str(tmp_path / "firmware.elf")]

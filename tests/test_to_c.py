@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -101,8 +102,8 @@ def test_the_same_bundle_gives_the_same_text_and_says_where_it_came_from():
     assert texts == project(bundle, "mps2-an386", name="wave.ernn")
     for path in ("model.h", "model.c"):
         assert bundle.digest in texts[path]
-    assert "edge-rnn firmware build wave.ernn --board mps2-an386" in texts["model.h"]
-    assert "int16_t xq[MODEL_INPUTS];" in texts["main.c"]
+    assert "edge-rnn firmware build wave.ernn --board mps2-an386 --role inference" in texts["model.h"]
+    assert "int16_t xq[MODEL_INPUTS];" in project(bundle, "mps2-an386", role="csv")["main.c"]
     assert not any("@" in line and "@PREFIX@" in line for text in texts.values() for line in text.splitlines())
 
 
@@ -115,12 +116,34 @@ def test_a_project_holds_the_kernel_as_it_stands_in_the_package():
     assert {"src/wave.h", "library.properties", "examples/wave/wave.ino", "zephyr/module.yml"} <= set(texts)
 
 
-def test_the_c_of_no_project_allocates_or_needs_more_of_libc_than_string_h():
-    for path, text in project(small_bundle(), "microbit").items():
+@pytest.mark.parametrize("role", ["csv", "sensor", "inference", "node"])
+def test_the_c_of_no_project_allocates_or_needs_more_of_libc_than_string_h(role):
+    for path, text in project(small_bundle(), "microbit", role=role, store=role == "node").items():
+        assert not re.search("@[A-Z_]+@", text), path
         if path.endswith((".c", ".h")):
             included = {line.split("<")[1].split(">")[0] for line in text.splitlines() if line.startswith("#include <")}
             assert included <= {"stdint.h", "stddef.h", "string.h", "arm_acle.h", "arm_mve.h"}, path
             assert "malloc(" not in text, path
+
+
+def test_a_role_that_cannot_be_is_refused_by_name():
+    small, real = small_bundle(), bundle_of(float_graph("gru"))
+    assert "main_csv" not in project(real, "microbit")
+    assert "samples from the serial line" in project(real, "microbit")["main.c"], "csv: the wire carries int8 models"
+    with pytest.raises(UsageError, match="expected csv, sensor, inference, node"):
+        project(small, "microbit", role="mqtt")
+    with pytest.raises(UsageError, match="needs an int8 bundle"):
+        project(real, "microbit", role="inference")
+    with pytest.raises(UsageError, match="role node is for a board"):
+        project(small, "generic", role="node")
+    with pytest.raises(UsageError, match="a store is for"):
+        project(small, "microbit", role="sensor", store=True)
+    wide = bundle_of(
+        random_graph(np.random.default_rng(0), random_layers(np.random.default_rng(0), ["gru"], 3, [5], 60))
+    )
+    assert "samples from the serial line" in project(wide, "microbit")["main.c"], "60 logits do not fit a frame"
+    with pytest.raises(UsageError, match="a frame of the wire holds 240 bytes, role inference needs 252"):
+        project(wide, "microbit", role="inference")
 
 
 def test_rows_go_by_four_units_and_in_them_gate_by_gate():

@@ -14,12 +14,21 @@ app = typer.Typer(no_args_is_help=True, help="C99 firmware from a bundle, and it
 BundlePath = Annotated[Path, typer.Argument(metavar="M.ernn", help="The bundle.")]
 BOARDS = "microbit, mps2-an385, mps2-an386, mps2-an500, mps3-an547 or generic"
 
+ROLES = (
+    "What main.c does: inference (steps on a host's samples; default, with int8), node (steps on its own sensor), "
+    "sensor (streams it, the model stays on the host), csv (CSV lines in, labels out; default for float32 and generic)."
+)
+
 
 @app.command("build")
 def build(
     bundle: BundlePath,
     board: Annotated[str, typer.Option(help=f"{BOARDS} (C99 for any project, Arduino, Zephyr).")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.")],
+    role: Annotated[str | None, typer.Option(help=ROLES)] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="The board takes another model of this shape over the wire: firmware push.")
+    ] = False,
     prefix: Annotated[str, typer.Option(help="The name of the C files, and what their symbols begin with.")] = "model",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -27,9 +36,9 @@ def build(
     from ..bundle import read_bundle
     from ..outside import outside
 
-    texts = outside("firmware").project(read_bundle(bundle), board, prefix, bundle.name)
+    texts = outside("firmware").project(read_bundle(bundle), board, prefix, bundle.name, role, store=store)
     outside("firmware").write_project(texts, out)
-    flash, ram = _sizes(board, out)
+    flash, ram = _sizes(board, out) if "size.c" in texts else (None, None)
     if as_json:
         print(json.dumps({"board": board, "files": sorted(texts), "flash_bytes": flash, "static_ram_bytes": ram}))
         return
@@ -46,44 +55,103 @@ def build(
 @app.command("check")
 def check(
     bundle: BundlePath,
-    board: Annotated[str, typer.Option(help=f"{BOARDS} (this machine), or aarch64.")],
+    board: Annotated[str | None, typer.Option(help=f"Emulated: {BOARDS} (this machine), or aarch64.")] = None,
+    serial: Annotated[
+        str | None,
+        typer.Option(metavar="PORT", help="Your board, built with --role inference: /dev/ttyACM0 or a URL."),
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps: the golden stream, then probe input that saturates.")
     ] = 10_000,
-    optimize: Annotated[str, typer.Option(help="speed (-O2) or size (-Os).")] = "speed",
-    keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the project and its files here.")] = None,
+    optimize: Annotated[str, typer.Option(help="With --board: speed (-O2) or size (-Os).")] = "speed",
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --board: keep the project and its files here.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Run the firmware on the emulated board and compare every logit and the final state with NumPy.
+    """Run the firmware, emulated or on your board, and compare every logit and the final state with NumPy.
 
     int8 must be the same bits; float32 within 1e-4 + 1e-4 |y|. Exit code 4 at the first difference.
     """
     from ..bundle import read_bundle
-    from ..errors import ParityError
+    from ..errors import ParityError, UsageError
     from ..outside import outside
     from .progress import progress
 
+    if (board is None) == (serial is None):
+        raise UsageError("expected either --board, to emulate one, or --serial, where yours is")
     firmware = outside("firmware check")
     model = read_bundle(bundle)
-    firmware.require_tools(board)
+    if board is not None:
+        firmware.require_tools(board)
+    elif model.graph.precision != "int8":
+        raise UsageError("the wire carries int8 models, this bundle is float32: export it with --precision int8")
     with progress("reference", steps) as advance:
         expected = firmware.truth(model, steps, lambda _: advance())
-    with progress(board, steps) as advance:
-        done = 0
+    if board is None:
+        from .firmware_serial import check_serial
 
-        def follow(now: int) -> None:
-            nonlocal done
-            for _ in range(now - done):
-                advance()
-            done = now
+        found, text = check_serial(model, str(serial), expected)
+    else:
+        with progress(board, steps) as advance:
+            done = 0
 
-        found = firmware.check(model, board, steps, optimize=optimize, folder=keep, expected=expected, progress=follow)
-    print(json.dumps(found.to_json()) if as_json else _lines(found))
-    if not found.ok:
+            def follow(now: int) -> None:
+                nonlocal done
+                for _ in range(now - done):
+                    advance()
+                done = now
+
+            checked = firmware.check(
+                model, board, steps, optimize=optimize, folder=keep, expected=expected, progress=follow
+            )
+            found, text = checked.to_json(), _lines(checked)
+    print(json.dumps(found) if as_json else text)
+    if not found["ok"]:
         raise ParityError(
-            f"{board} gives other numbers than {model.manifest.title} promises from step "
-            f"{found.first_divergent_step} on: keep the project with --keep and report it"
+            f"{board or serial} gives other numbers than {model.manifest.title} promises from step "
+            f"{found['first_divergent_step']} on: "
+            + (
+                "keep the project with --keep and report it"
+                if board
+                else "is it built from this very bundle's project?"
+            )
         )
+
+
+@app.command("push")
+def push(
+    bundle: BundlePath,
+    serial: Annotated[str, typer.Option(metavar="PORT", help="The board's port; its firmware built with --store.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Give a board another model of the same shape: in verified chunks, applied when whole, kept over a reset.
+
+    The model in use stays untouched until the new one is whole; a pulled cable or a reset on the way changes nothing.
+    """
+    from ..bundle import read_bundle
+    from .firmware_serial import push_model
+
+    found = push_model(read_bundle(bundle), serial)
+    done = f"sent {found['sent_bytes']} bytes in {found['seconds']:.1f} s" if found["sent_bytes"] else "had it already"
+    print(json.dumps(found) if as_json else f"{serial} runs {found['model']}: {done}")
+
+
+@app.command("watch")
+def watch(
+    bundle: BundlePath,
+    serial: Annotated[str, typer.Option(metavar="PORT", help="The board's port; its firmware built with --role node.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="How many; default: until Ctrl-C.")] = None,
+) -> None:
+    """Show what a board infers on its own sensor: a JSON line a step, and one for each gap.
+
+    {"type":"score","t":1.2,"step":61,"label":"wave","scores":{...},"logits":[...]}, logits as Q16 integers.
+    """
+    from ..bundle import read_bundle
+    from .firmware_serial import results
+
+    for record in results(read_bundle(bundle), serial, steps):
+        print(json.dumps(record), flush=True)
 
 
 def _sizes(board: str, folder: Path) -> tuple[int | None, int | None]:

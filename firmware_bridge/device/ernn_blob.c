@@ -1,4 +1,4 @@
-/* See ernn_blob.h. SHA-256 is written from FIPS 180-4, for size: the schedule is kept in sixteen words that roll. */
+/* See ernn_blob.h. SHA-256 is written from FIPS 180-4, for size. */
 #include "ernn_blob.h"
 
 #include <string.h>
@@ -15,13 +15,14 @@ static const uint32_t K[64] = {
 
 static uint32_t turn(uint32_t x, unsigned by) { return x >> by | x << (32 - by); }
 
-static void mix(uint32_t h[8], const uint8_t block[64]) {
-    uint32_t w[16], v[8];
-    for (unsigned i = 0; i < 16; i++, block += 4)
-        w[i] = (uint32_t)block[0] << 24 | (uint32_t)block[1] << 16 | (uint32_t)block[2] << 8 | block[3];
-    memcpy(v, h, sizeof v);
+static void mix(uint32_t h[8], uint32_t w[16]) {
+    uint32_t room[24], *v = h; /* a to h of a round are v[0] to v[7]; each round v moves one word down */
     for (unsigned i = 0; i < 64; i++) {
         uint32_t *now = &w[i & 15];
+        if ((i & 15) == 0) {
+            memcpy(room + 16, v, 32);
+            v = room + 16;
+        }
         if (i >= 16) {
             const uint32_t a = w[(i + 1) & 15], b = w[(i + 14) & 15];
             *now += (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[(i + 9) & 15] + (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
@@ -29,7 +30,7 @@ static void mix(uint32_t h[8], const uint8_t block[64]) {
         const uint32_t e = v[4], a = v[0];
         const uint32_t t1 = v[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + K[i] + *now;
         const uint32_t t2 = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof *v);
+        v--;
         v[4] += t1;
         v[0] = t1 + t2;
     }
@@ -45,45 +46,54 @@ void ernn_sha256_begin(ernn_sha256 *s) {
 
 void ernn_sha256_take(ernn_sha256 *s, const uint8_t *bytes, unsigned count) {
     while (count--) {
-        s->block[s->length++ & 63] = *bytes++;
-        if ((s->length & 63) == 0) mix(s->h, s->block);
+        uint32_t *word = &s->w[s->length / 4 & 15];
+        *word = *word << 8 | *bytes++;
+        if ((++s->length & 63) == 0) mix(s->h, s->w);
     }
 }
 
-void ernn_sha256_end(ernn_sha256 *s, uint8_t digest[32]) {
+void ernn_sha256_end(ernn_sha256 *s) {
     const uint32_t length = s->length;
     uint8_t byte = 0x80;
     do {
         ernn_sha256_take(s, &byte, 1);
         byte = 0;
-    } while ((s->length & 63) != 59); /* the upper bytes of a 64-bit count of bits are zeros too */
-    const uint8_t bits[5] = {(uint8_t)(length >> 29), (uint8_t)(length >> 21), (uint8_t)(length >> 13),
-                             (uint8_t)(length >> 5), (uint8_t)(length << 3)};
-    ernn_sha256_take(s, bits, 5);
-    for (unsigned i = 0; i < 32; i++) digest[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
+    } while ((s->length & 63) != 56);
+    s->w[14] = length >> 29;
+    s->w[15] = length << 3;
+    mix(s->h, s->w);
 }
 
 void ernn_blob_begin(ernn_blob *b, uint32_t size, const uint8_t digest[32]) {
-    if (b->begun && b->size == size && memcmp(b->digest, digest, 32) == 0) return;
+    unsigned same = b->begun && b->size == size;
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t word = 0;
+        for (unsigned j = 0; j < 4; j++) word = word << 8 | *digest++;
+        if (b->digest[i] != word) same = 0;
+        b->digest[i] = word;
+    }
+    if (same) return;
     b->begun = 1;
     b->size = size;
     b->held = 0;
-    memcpy(b->digest, digest, 32);
     ernn_sha256_begin(&b->hash);
 }
 
-int ernn_blob_take(ernn_blob *b, uint32_t offset, const uint8_t *bytes, unsigned count) {
-    if (!b->begun || offset != b->held || count > b->size - b->held) return 0;
+int ernn_blob_next(const ernn_blob *b, uint32_t offset, unsigned count) {
+    return b->begun && offset == b->held && count <= b->size - b->held;
+}
+
+void ernn_blob_hold(ernn_blob *b, const uint8_t *bytes, unsigned count) {
     ernn_sha256_take(&b->hash, bytes, count);
     b->held += count;
-    return 1;
 }
 
 int ernn_blob_end(ernn_blob *b) {
-    uint8_t digest[32];
     const int whole = b->begun && b->held == b->size;
     b->begun = 0;
     if (!whole) return 0;
-    ernn_sha256_end(&b->hash, digest);
-    return memcmp(digest, b->digest, 32) == 0;
+    ernn_sha256_end(&b->hash);
+    uint32_t differ = 0;
+    for (unsigned i = 0; i < 8; i++) differ |= b->hash.h[i] ^ b->digest[i];
+    return differ == 0;
 }

@@ -11,6 +11,11 @@ enum { GAP = 1, GONE, UNKNOWN, BAD, NO_STATE, WRONG_MODEL, DAMAGED, REFUSED };
 #define MINOR 0
 #define SEQUENCED 0x40
 #define REFUSE(reason) (-(reason))
+#if ERNN_LINK_BLOB
+#define MODEL_HASH_OF(l) ((l)->model_hash)
+#else
+#define MODEL_HASH_OF(l) ((l)->board->info.model_hash)
+#endif
 
 static void transmit(ernn_link *l, ernn_frame *frame, unsigned payload) {
     frame->half[1] = l->session;
@@ -47,6 +52,9 @@ static void send_info(ernn_link *l, uint8_t seq) {
     l->out.word[2] = l->epoch;
     l->out.word[3] = l->steps;
     memcpy(p + 12, &l->board->info, sizeof(ernn_link_info));
+#if ERNN_LINK_BLOB
+    l->out.word[9] = l->model_hash;
+#endif
     reply(l, INFO, seq, 12 + sizeof(ernn_link_info));
 }
 
@@ -105,7 +113,7 @@ static int set_state(ernn_link *l, unsigned n) {
     const ernn_link_board *board = l->board;
     const unsigned offset = in->half[4], total = in->half[5];
     if (n < 16) return REFUSE(BAD);
-    if (in->word[3] != board->info.model_hash) return REFUSE(WRONG_MODEL);
+    if (in->word[3] != MODEL_HASH_OF(l)) return REFUSE(WRONG_MODEL);
     n -= 16;
     if (total != board->info.state_bytes || offset + n > total) return REFUSE(BAD);
     if (offset == 0) {
@@ -157,8 +165,8 @@ static int apply(ernn_link *l, ernn_frame *answer, unsigned n) {
         ernn_blob_begin(&l->blob, in->word[1], in->byte + 8);
         return 0;
     case BLOB_DATA:
-        if (n < 4 || !ernn_blob_take(&l->blob, in->word[1], in->byte + 8, n - 4)) return REFUSE(BAD);
-        l->board->blob_write(l->board->user, in->word[1], in->byte + 8, n - 4);
+        if (n < 4 || !ernn_blob_next(&l->blob, in->word[1], n - 4)) return REFUSE(BAD);
+        ernn_blob_hold(&l->blob, l->board->blob_write(l->board->user, in->word[1], in->byte + 8, n - 4), n - 4);
         return 0;
     case BLOB_END:
         if (!ernn_blob_end(&l->blob)) return REFUSE(DAMAGED);
@@ -342,6 +350,9 @@ int ernn_link_start(ernn_link *l, const ernn_link_board *board) {
     const ernn_link_info *info = &board->info;
     memset(l, 0, sizeof *l);
     l->board = board;
+#if ERNN_LINK_BLOB
+    l->model_hash = info->model_hash;
+#endif
 #if ERNN_LINK_MODEL
     if (9u + 4u * info->outputs > ERNN_LINK_MAX_PAYLOAD || 10u + 2u * info->inputs > ERNN_LINK_MAX_PAYLOAD) return 0;
 #else

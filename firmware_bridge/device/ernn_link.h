@@ -70,7 +70,8 @@ typedef struct {
 #endif
 #if ERNN_LINK_BLOB
     int (*blob_begin)(void *user, uint32_t size); /* whether it can be taken */
-    void (*blob_write)(void *user, uint32_t offset, const uint8_t *bytes, unsigned count);
+    /* Keeps a piece and gives where it now lies: that is hashed, so that what was not kept whole is not applied. */
+    const uint8_t *(*blob_write)(void *user, uint32_t offset, const uint8_t *bytes, unsigned count);
     int (*blob_apply)(void *user, uint32_t size); /* it is whole and verified: use it */
 #endif
 } ernn_link_board;
@@ -105,6 +106,7 @@ typedef struct {
 #endif
 #if ERNN_LINK_BLOB
     ernn_blob blob;
+    uint32_t model_hash; /* info's; yours to change after ernn_link_start, where another model is in use */
 #endif
     uint32_t foreign, duplicates;
     uint32_t overruns, dropped, max_step_ticks; /* overruns and max_step_ticks are yours to count */

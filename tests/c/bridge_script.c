@@ -47,9 +47,9 @@ static int blob_begin(void *user, uint32_t size) {
     (void)user;
     return size <= sizeof blob;
 }
-static void blob_write(void *user, uint32_t offset, const uint8_t *bytes, unsigned count) {
+static const uint8_t *blob_write(void *user, uint32_t offset, const uint8_t *bytes, unsigned count) {
     (void)user;
-    memcpy(blob + offset, bytes, count);
+    return memcpy(blob + offset, bytes, count);
 }
 static int blob_apply(void *user, uint32_t size) {
     (void)user;

@@ -11,6 +11,6 @@ void board_init(void) {}
 int main(void) {
     for (;;) {
         __asm volatile("" ::: "memory"); /* x comes from outside, y goes there */
-        @PREFIX@_step(&state, x, y);
+        @PREFIX@_step(@BUILT_IN@&state, x, y);
     }
 }

@@ -16,6 +16,14 @@ void board_uart_put(uint8_t byte);
 /* Ticks of BOARD_TICK_HZ since start-up, wrapping at 2^32. */
 uint32_t board_ticks(void);
 
+/* Flash that a program may write, for a store at its end (link_store to link_store_end): erase whole pages of
+ * BOARD_FLASH_PAGE bytes to ones, then write words, each once.
+ */
+#define BOARD_FLASH_PAGE 1024u
+void board_flash_erase(uintptr_t page, uint32_t bytes);
+void board_flash_write(uintptr_t to, const uint32_t *words, uint32_t count);
+extern const uint32_t link_store[], link_store_end[];
+
 /* Fill the unused stack with a pattern; later, the bytes below the caller's frame that were written since. */
 void board_paint_stack(void);
 uint32_t board_stack_used(void);
