@@ -24,7 +24,7 @@ from .to_c import Origin, to_c
 
 PAGE = 1024
 """BOARD_FLASH_PAGE of board.h."""
-HOST_ONLY = {"binding.c"}
+HOST_ONLY = {"binding.c", "csv.c", "csv.h", "csv_binding.c", "csv_binding.h"}
 """Files beside the kernel that are not part of it."""
 
 

@@ -110,7 +110,7 @@ def test_the_same_bundle_gives_the_same_text_and_says_where_it_came_from():
 def test_a_project_holds_the_kernel_as_it_stands_in_the_package():
     texts = project(small_bundle(), "generic", prefix="wave")
     assert {path for path in texts if "/kernel/" in path} == {f"src/kernel/{name}" for name in kernel()}
-    assert "binding.c" not in kernel()
+    assert not [name for name in kernel() if "binding" in name or name.startswith("csv")], "these are the host's"
     folder = HERE.parent / "edge_rnn" / "kernel"
     assert all(text == (folder / name).read_text() for name, text in kernel().items())
     assert {"src/wave.h", "library.properties", "examples/wave/wave.ino", "zephyr/module.yml"} <= set(texts)
