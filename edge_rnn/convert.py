@@ -19,7 +19,10 @@ UNLABELLED = "UNLABELLED"
 
 
 def write_npz(path: Path, header: Header, chunks: Sequence[Chunk], labels: Path | None = None) -> None:
-    """All chunks as recordings of one .npz; with a labels.csv the samples' labels and the people too."""
+    """All chunks as recordings of one .npz; with a labels.csv the samples' labels and the people too.
+
+    Times and sequence numbers go with them where every chunk has them: readers find the holes by those.
+    """
     if not chunks or header.rate_hz <= 0:
         raise UsageError(f"{path} needs samples and their rate, which the source does not tell: give --rate")
     pieces, names = _recordings(chunks)
@@ -31,6 +34,10 @@ def write_npz(path: Path, header: Header, chunks: Sequence[Chunk], labels: Path 
         "channels": np.array(header.channels),
         "units": np.array(header.units or [""] * len(header.channels)),
     }
+    for name, found, unit in (("t_us", [c.t_ns for c in chunks], 1000), ("seq", [c.seq for c in chunks], 1)):
+        columns = [column for column in found if column is not None]
+        if len(columns) == len(chunks):
+            arrays[name] = np.concatenate(columns) // unit
     if labels is not None:
         arrays.update(_labels(labels, names, [len(piece) for piece in pieces]))
     stream = io.BytesIO()

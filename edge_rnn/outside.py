@@ -11,10 +11,12 @@ from .errors import MissingExtra
 OUTSIDE = {
     "train": ("edge_rnn.export.train", "train"),
     "compare": ("edge_rnn.export.compare", "train"),
+    "train --events": ("edge_rnn.export.event_run", "train"),
     "demo": ("edge_rnn.export.demo", "train"),
     "export": ("edge_rnn.export.exporting", "train"),
     "inspect --plot": ("edge_rnn.export.dynamics_plot", "train"),
     "tune": ("edge_rnn.export.tuning", "train"),
+    "score": ("edge_rnn.export.scoring", "train"),
     "import": ("edge_rnn.export.from_state", "train"),
     "ports": ("edge_rnn.firmware_bridge.port", "serial"),
     "boards as sources": ("edge_rnn.firmware_bridge.reader", "serial"),

@@ -33,12 +33,15 @@ MIN_MS = (0.0, 20.0, 100.0, 200.0, 400.0)
 REFRACTORY_MS = (500.0, 1000.0, 2000.0)
 
 
+Truth = npt.NDArray[np.int8]
+
+
 @dataclass(frozen=True)
 class Take:
     """One recording: the label's probability at each sample (T,), and whether it is there: 1, 0, or -1 unknown (T,)."""
 
     p: F64
-    truth: npt.NDArray[np.int8]
+    truth: Truth
 
 
 @dataclass(frozen=True)
@@ -118,22 +121,29 @@ def judge(
     smoothed: Sequence[F64], takes: Sequence[Take], params: DetectorParams, rate_hz: float, early_s: float
 ) -> Outcome:
     """What these parameters do; `smoothed` are the takes' probabilities after `params.smooth_ms`."""
+    starts = [detections(p, params, rate_hz)[0] for p in smoothed]
+    return count(starts, [take.truth for take in takes], params, rate_hz, early_s)
+
+
+def count(
+    starts: Sequence[I64], truths: Sequence[Truth], params: DetectorParams, rate_hz: float, early_s: float
+) -> Outcome:
+    """What detections are worth that began at `starts` (n,) of recordings with these truths (T,)."""
     early = round(early_s * rate_hz)
     events = found = alarms = calm = 0
     latencies: list[float] = []
-    for p, take in zip(smoothed, takes, strict=True):
-        starts, _ = detections(p, params, rate_hz)
-        first, past = _stretches(take.truth == 1)
+    for began, truth in zip(starts, truths, strict=True):
+        first, past = _stretches(truth == 1)
         events += len(first)
-        calm += int(np.sum(take.truth == 0))
-        hit = np.zeros(len(starts), np.bool_)
+        calm += int(np.sum(truth == 0))
+        hit = np.zeros(len(began), np.bool_)
         for a, b in zip(first.tolist(), past.tolist(), strict=True):
-            inside = (starts >= a - early) & (starts < b)
+            inside = (began >= a - early) & (began < b)
             hit |= inside
             if inside.any():
                 found += 1
-                latencies.append((int(starts[inside][0]) - a) / rate_hz)
-        alarms += int(np.sum(take.truth[starts[~hit]] == 0))
+                latencies.append((int(began[inside][0]) - a) / rate_hz)
+        alarms += int(np.sum(truth[began[~hit]] == 0))
     return Outcome(params, events, found, alarms, calm / rate_hz / 3600, tuple(latencies))
 
 

@@ -47,6 +47,8 @@ class Facts:
     warmup_samples: int
     golden_x: Array = field(repr=False)
     background: str | None = None
+    events: tuple[str, ...] = ()
+    """Labels that are detected; none: all but the background."""
     task: str = "classify"
     training: Mapping[str, Any] | None = None
     name: str = "model"
@@ -119,7 +121,8 @@ def _saturating(facts: Facts, steps: int) -> Array:
 
 
 def _manifest(graph: Graph, facts: Facts) -> Manifest:
-    detected = [label for label in facts.labels if label != facts.background] if facts.task == "classify" else []
+    detected = facts.events or tuple(label for label in facts.labels if label != facts.background)
+    detected = detected if facts.task == "classify" else ()
     return Manifest(
         name=facts.name,
         version=facts.version,

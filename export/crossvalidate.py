@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from edge_rnn.detect import softmax
 from edge_rnn.tune import Outcome, Take, choose, retold, search
 
 from .datasets import UNKNOWN, Recordings, split_by_subject
-from .events import EventRecipe, train_events
-from .tuning import read
+from .event_recipes import EventRecipe, named_recipe, parse_merge
+from .events import train_events
+from .scoring import read
 
 FOLDS = 5
 WARMUP_S = 2.56
@@ -34,7 +35,7 @@ WARMUP_S = 2.56
 def held_out_takes(data: Recordings, event: str, fold: int, recipe: EventRecipe) -> list[Take]:
     """Train without the people of `fold`; the event's probabilities on their recordings, after the warm-up."""
     rest, held = split_by_subject(data, data.subjects[fold::FOLDS])
-    network = train_events(rest, event, recipe=recipe, seed=fold)
+    network = train_events(rest, [event], recipe=recipe, seed=fold)
     index, warm, takes = data.classes.index(event), round(WARMUP_S * data.rate_hz), []
     for r in range(len(held)):
         with torch.no_grad():
@@ -76,14 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, help="keep the folds' scores there, and do not train those again")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    data = read(given.data, given.merge)
+    data = read(given.data, parse_merge(given.merge))
+    recipe = replace(named_recipe(given.data), steps=given.steps)
     folds = []
     for fold in range(FOLDS):
         kept = None if given.keep is None else given.keep / f"{given.event}-{given.steps}-{fold}.npz"
         if kept is not None and kept.is_file():
             folds.append(_load(kept))
         else:
-            folds.append(held_out_takes(data, given.event, fold, EventRecipe(steps=given.steps)))
+            folds.append(held_out_takes(data, given.event, fold, recipe))
             if kept is not None:
                 _save(kept, folds[-1])
         print(f"fold {fold}: people {', '.join(data.subjects[fold::FOLDS])}", file=sys.stderr)

@@ -43,6 +43,8 @@ class Recordings:
     channels: tuple[str, ...]
     units: tuple[str, ...]
     classes: tuple[str, ...]
+    held: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
+    """(N,) samples that repeat the one before because theirs is missing (mending.py); None: there are none."""
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -82,7 +84,9 @@ class Recordings:
         subject = None if self.rec_subject is None else tuple(self.rec_subject[r] for r in keep)
         start = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         ids = tuple(self.rec_id[r] for r in keep)
-        return replace(self, x=self.x[index], label=self.label[index], rec_start=start, rec_subject=subject, rec_id=ids)
+        held = None if self.held is None else self.held[index]
+        label = self.label[index]
+        return replace(self, x=self.x[index], label=label, rec_start=start, rec_subject=subject, rec_id=ids, held=held)
 
     def with_classes(self, wanted: Sequence[str]) -> Recordings:
         """Only these labels, in this order; samples of any other class become UNKNOWN."""
@@ -254,9 +258,15 @@ def statistics(data: Recordings) -> dict[str, list[float]]:
 
 
 def longest_constant(data: Recordings) -> list[int]:
-    """The longest stretch of one and the same value inside a recording, in samples, a number a channel."""
+    """The longest stretch of one and the same value inside a recording, in samples, a number a channel.
+
+    Held samples are no measurement, and make no stretch longer.
+    """
     change = np.ones(data.x.shape, np.bool_)
     change[1:] = data.x[1:] != data.x[:-1]
     change[data.rec_start[:-1]] = True
+    if data.held is not None:
+        change[data.held] = True
+        change[1:][data.held[:-1]] = True
     edges = [np.append(np.flatnonzero(column), len(data.x)) for column in change.T]
     return [int(np.diff(edge).max()) for edge in edges]

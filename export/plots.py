@@ -37,6 +37,23 @@ def plot_learning_curve(history: Sequence[dict[str, float]], best_epoch: int, pa
     figure.savefig(path)
 
 
+def plot_loss(losses: Sequence[float], parts: int, path: Path) -> None:
+    """The loss of each step, and its mean over each of so many parts of the training."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 3.8), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(losses) + 1), losses, color=BLUE, alpha=0.25, lw=0.7, label="each step")
+    pieces = [piece for piece in np.array_split(np.arange(len(losses)), parts) if len(piece)]
+    means = [float(np.mean(np.asarray(losses)[piece])) for piece in pieces]
+    axes.plot([piece.mean() + 1 for piece in pieces], means, color=ORANGE, marker="o", ms=4, label="mean")
+    axes.set_xlabel("step")
+    axes.set_ylabel("training loss")
+    axes.set_ylim(bottom=0, top=1.1 * max(means[:1] + list(np.quantile(losses, [0.98]))))
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
 def plot_confusion(counts: Array, labels: Sequence[str], path: Path, title: str = "") -> None:
     """Rows are true classes, colours the share of a row, numbers the counts."""
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-import warnings
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,29 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rnn.arrays import Array
-from edge_rnn.endpoints.recordings import BlockSource
-from edge_rnn.errors import DataError, SourceError
-from edge_rnn.recording import Header
+from edge_rnn.errors import DataError
+from edge_rnn.keys import I64
+from edge_rnn.manifest import GapPolicy
 
 from .datasets import UNKNOWN, UNKNOWN_CLASSES, Ints, Recordings
+from .mending import recordings_of
+from .rows import read_ernrec, read_rows
 
-MAX_RUN = 10_000_000
-"""Rows of one CSV: 55 hours at 50 Hz; more is a wrong file."""
 
+def read_recordings(path: str | Path, policy: GapPolicy | None = None) -> Recordings:
+    """Recordings from a .npz file or a folder of files; raises DataError with what is wrong and where.
 
-def read_recordings(path: str | Path) -> Recordings:
-    """Recordings from a .npz file or a folder of CSV files; raises DataError with what is wrong and where."""
+    Holes and bad samples are dealt with by the gap policy, as on a device (mending.py).
+    """
     path = Path(path)
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, policy)
     if not path.is_file():
         raise DataError(f"{path} is not there: expected a .npz file or a folder of recordings")
-    return read_npz(path)
+    return read_npz(path, policy)
 
 
-def read_npz(path: Path) -> Recordings:
+def read_npz(path: Path, policy: GapPolicy | None = None) -> Recordings:
     """The `.npz` form."""
     arrays = _load_arrays(path)
     missing = sorted({"x", "rec_start", "fs", "channels", "classes"} - set(arrays))
@@ -59,7 +61,13 @@ def read_npz(path: Path) -> Recordings:
     label, classes = _drop_unknown(label, names, ignored, str(path))
     channels = tuple(_text(arrays["channels"], f"{path}: channels"))
     count = len(start) - 1
-    return Recordings(
+    t_us, seq = (_per_sample(arrays.get(name), len(label), f"{path}: {name}") for name in ("t_us", "seq"))
+    spans = [slice(a, b) for a, b in pairwise(start.tolist())]
+    keys = [(None if t_us is None else t_us[span] * 1000, None if seq is None else seq[span]) for span in spans]
+    return recordings_of(
+        str(path),
+        keys,
+        policy,
         x=arrays["x"],
         scale=_scale(arrays.get("scale", np.ones(1)), len(channels), f"{path}: scale"),
         label=label,
@@ -73,7 +81,7 @@ def read_npz(path: Path) -> Recordings:
     )
 
 
-def read_folder(folder: Path) -> Recordings:
+def read_folder(folder: Path, policy: GapPolicy | None = None) -> Recordings:
     """A CSV or .ernrec a recording, labels.csv, meta.json (fs; optional units, scale, classes, ignore)."""
     files = sorted(path for path in (*folder.glob("*.csv"), *folder.glob("*.ernrec")) if path.name != "labels.csv")
     if not files:
@@ -85,23 +93,29 @@ def read_folder(folder: Path) -> Recordings:
         raise DataError(f"{folder}/labels.csv names recordings {strangers} that have no file")
     names = tuple(meta.get("classes", sorted({row["label"] for row in rows})))
     pieces, labels, subjects = [], [], []
+    keys: list[tuple[I64 | None, I64 | None]] = []
     channels: tuple[str, ...] | None = None
     for path in files:
-        header, samples = read_csv(path) if path.suffix == ".csv" else read_ernrec(path)[:2]
-        if channels is not None and header != channels:
-            raise DataError(f"{path} has channels {list(header)}, the recordings before it {list(channels)}")
-        channels = header
+        rows_of = read_rows(path)
+        samples = rows_of.x
+        if channels is not None and rows_of.channels != channels:
+            raise DataError(f"{path} has channels {list(rows_of.channels)}, the recordings before it {list(channels)}")
+        channels = rows_of.channels
         mine = [row for row in rows if row["recording"] == path.stem]
         labels.append(_spread(mine, len(samples), names, path))
         subjects.append(_one_subject(mine, path))
         pieces.append(samples)
+        keys.append((rows_of.t_ns, rows_of.seq))
     assert channels is not None
     known = [subject for subject in subjects if subject]
     if known and len(known) < len(subjects):
         raise DataError(f"{folder}/labels.csv names a subject for {len(known)} of {len(subjects)} recordings: name all")
     ignored = {names.index(name) for name in meta.get("ignore", []) if name in names}
     label, classes = _drop_unknown(np.concatenate(labels), names, ignored, str(folder))
-    return Recordings(
+    return recordings_of(
+        str(folder),
+        keys,
+        policy,
         x=np.concatenate(pieces),
         scale=_scale(np.asarray(meta.get("scale", 1.0)), len(channels), f"{folder}/meta.json: scale"),
         label=label,
@@ -115,65 +129,9 @@ def read_folder(folder: Path) -> Recordings:
     )
 
 
-def read_csv(path: Path) -> tuple[tuple[str, ...], Array]:
-    """Channel names and float64 samples (T, I) of one CSV with a header; `t_us` and `seq` columns are left out.
-
-    A hole in `seq` is told in a warning: training treats the samples around it as neighbours.
-    """
-    with path.open(newline="", encoding="utf-8") as file:
-        table = csv.reader(file)
-        header = [name.strip() for name in next(table, [])]
-        if not header:
-            raise DataError(f"{path} is empty: expected a header of channel names")
-        rows: list[list[float]] = []
-        for row in table:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DataError(f"{path} line {table.line_num} has {len(row)} fields, its header {len(header)}")
-            try:
-                rows.append([float(cell) for cell in row])
-            except ValueError as error:
-                raise DataError(f"{path} line {table.line_num}: {error}; expected numbers") from error
-            if len(rows) > MAX_RUN:
-                raise DataError(f"{path} has more than {MAX_RUN} rows: cut it into recordings")
-    if not rows:
-        raise DataError(f"{path} has a header and no samples")
-    samples = np.array(rows, dtype=np.float64)
-    keep = [i for i, name in enumerate(header) if name not in ("t_us", "seq")]
-    if "seq" in header:
-        holes = int(np.count_nonzero(np.diff(samples[:, header.index("seq")]) != 1))
-        if holes:
-            warnings.warn(
-                f"{path}: seq jumps {holes} times; the samples around a jump are taken as neighbours", stacklevel=2
-            )
-    return tuple(header[i] for i in keep), samples[:, keep]
-
-
-def read_ernrec(path: Path) -> tuple[tuple[str, ...], Array, Header]:
-    """Channel names, float64 samples (T, I) and header of one .ernrec that holds one recording."""
-    source = BlockSource(path, ())
-    try:
-        chunks = list(source)
-    except SourceError as error:
-        raise DataError(str(error)) from error
-    if not chunks or any(chunk.restart for chunk in chunks[1:]):
-        raise DataError(f"{path} holds no or several recordings: make an .npz of it, edge-rnn record --source ... -o")
-    for report in source.reports:
-        warnings.warn(report, stacklevel=2)
-    samples = np.concatenate([chunk.samples for chunk in chunks]).astype(np.float64)
-    seq = [chunk.seq for chunk in chunks if chunk.seq is not None]
-    holes = int(np.count_nonzero(np.diff(np.concatenate(seq)) != 1)) if seq else 0
-    if holes:
-        warnings.warn(
-            f"{path}: seq jumps {holes} times; the samples around a jump are taken as neighbours", stacklevel=2
-        )
-    return source.channels, samples, source.header
-
-
 def _own_meta(path: Path) -> dict[str, Any]:
     """What meta.json would say, from a recording's own header."""
-    _, _, header = read_ernrec(path)
+    header = read_ernrec(path)[1]
     if header.rate_hz <= 0:
         raise DataError(f"{path} does not know its rate: record it with --rate, or write a meta.json with fs")
     return {"fs": header.rate_hz, **({"units": list(header.units)} if header.units else {})}
@@ -213,6 +171,13 @@ def _integers(array: Array, what: str) -> Ints:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{what} is {array.dtype} {array.shape}, expected a row of integers")
     return array.astype(np.int64)
+
+
+def _per_sample(array: Array | None, count: int, what: str) -> Ints | None:
+    """An optional array of times or sequence numbers."""
+    if array is not None and len(_integers(array, what)) != count:
+        raise DataError(f"{what} has {len(array)} entries, expected {count}, one a sample")
+    return None if array is None else array.astype(np.int64)
 
 
 def _text(array: Array, what: str) -> list[str]:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_rnn.errors import UsageError
 
@@ -84,18 +84,6 @@ class Recipe:
         listed = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         return {**listed, "gains": dict(self.gains)}
 
-    def override(self, settings: Mapping[str, str]) -> Recipe:
-        """With `name=value` texts put in; raises UsageError for an unknown name or a value that does not fit."""
-        known = {f.name: getattr(self, f.name) for f in fields(self)}
-        changes: dict[str, Any] = {}
-        for name, text in settings.items():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise UsageError(f"recipe has no {name!r}: {hint}")
-            changes[name] = _parse(name, text, known[name])
-        return replace(self, **changes)
-
 
 HAPT = Recipe(
     window=128,
@@ -107,6 +95,22 @@ HAPT = Recipe(
 WATCH = Recipe(window=200, hop=50, validation=("8", "10"), rotation_deg=20.0, noise_sd=0.05, epochs=20)
 
 NAMED: Mapping[str, Recipe] = {"hapt": HAPT, "watch": WATCH}
+
+
+R = TypeVar("R")
+
+
+def override(recipe: R, settings: Mapping[str, str]) -> R:
+    """A recipe with `name=value` texts put in; raises UsageError for an unknown name or a value that does not fit."""
+    known = {f.name: getattr(recipe, f.name) for f in fields(recipe)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for name, text in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise UsageError(f"recipe has no {name!r}: {hint}")
+        changes[name] = _parse(name, text, known[name])
+    return replace(recipe, **changes)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ def open_dataset(data: str | Path | Recordings, settings: Mapping[str, str] | No
     A folder with train.npz is such a split (test.npz is its test where it is there); an official HAPT download is
     recognised. Raises DataError or UsageError.
     """
-    name, recipe, whole, test = _find(data)
-    recipe = recipe.override(settings or {})
+    name, recipe, whole, test = find_data(data)
+    recipe = override(recipe, settings or {})
     window = recipe.window or max(2, round(WINDOW_S * whole.rate_hz))
     recipe = replace(recipe, window=window, hop=recipe.hop or max(1, window // 2))
     if recipe.labels:
@@ -141,7 +145,7 @@ def open_dataset(data: str | Path | Recordings, settings: Mapping[str, str] | No
     return DataSet(name, train, validation, test, recipe)
 
 
-def _find(data: str | Path | Recordings) -> tuple[str, Recipe, Recordings, Recordings | None]:
+def find_data(data: str | Path | Recordings) -> tuple[str, Recipe, Recordings, Recordings | None]:
     """Name, recipe, training recordings, test recordings."""
     if isinstance(data, Recordings):
         return "recordings", Recipe(), data, None

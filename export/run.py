@@ -15,7 +15,7 @@ from torch import Tensor
 from edge_rnn.errors import UsageError
 
 from .checkpoint import Checkpoint
-from .datasets import longest_constant, statistics
+from .datasets import Recordings, longest_constant, statistics
 from .evaluate import Scores
 from .initial import initialise
 from .networks import Network
@@ -123,7 +123,38 @@ def begin(plan: Plan, stats: dict[str, list[float]]) -> Run:
 
 def finish(plan: Plan, run: Run, score: Scores) -> Checkpoint:
     """The network as it stands, with the facts and the real samples export asks for."""
-    data, recipe = plan.dataset.train, plan.recipe
+    recipe = plan.recipe
+    metrics = {
+        "validation_accuracy": score.accuracy,
+        "validation_loss": score.loss,
+        "scored": "samples, recordings read whole" if plan.tbptt else "windows from zero state",
+        "best_epoch": run.best_epoch + 1,
+        "epochs": run.epoch,
+        "tbptt": plan.tbptt,
+        "qat": plan.qat,
+    }
+    training = {
+        "data": plan.dataset.name,
+        "train_subjects": list(plan.dataset.train.subjects),
+        "validation_subjects": list(plan.dataset.validation.subjects),
+        "seed": plan.seed,
+        "recipe": recipe.to_json(),
+        "metrics": metrics,
+    }
+    return checkpoint_of(
+        run.network,
+        plan.dataset.train,
+        window=recipe.window,
+        background=recipe.background or None,
+        seed=plan.seed,
+        training=training,
+    )
+
+
+def checkpoint_of(
+    network: Network, data: Recordings, *, window: int, background: str | None, seed: int, training: dict[str, Any]
+) -> Checkpoint:
+    """A network trained on `data`, with the data's facts and the real samples that export asks for."""
     stats, still = statistics(data), longest_constant(data)
     channels = [
         {
@@ -134,36 +165,20 @@ def finish(plan: Plan, run: Run, score: Scores) -> Checkpoint:
         }
         for i, (name, unit) in enumerate(zip(data.channels, data.units, strict=True))
     ]
-    calibration, starts = calibration_samples(data, recipe.window, plan.seed)
-    metrics = {
-        "validation_accuracy": score.accuracy,
-        "validation_loss": score.loss,
-        "scored": "samples, recordings read whole" if plan.tbptt else "windows from zero state",
-        "best_epoch": run.best_epoch + 1,
-        "epochs": run.epoch,
-        "tbptt": plan.tbptt,
-        "qat": plan.qat,
-    }
+    calibration, starts = calibration_samples(data, window, seed)
     return Checkpoint(
-        network=run.network.spec(),
-        state_dict=dict(run.network.state_dict()),
+        network=network.spec(),
+        state_dict=dict(network.state_dict()),
         channels=channels,
         max_abs=stats["max_abs"],
         lsb=data.lsb(),
         rate_hz=data.rate_hz,
         labels=list(data.classes),
-        background=recipe.background or None,
+        background=background,
         task="classify",
-        window=recipe.window,
+        window=window,
         golden_x=golden_samples(data),
         calibration_x=calibration,
         calibration_start=starts,
-        training={
-            "data": plan.dataset.name,
-            "train_subjects": list(data.subjects),
-            "validation_subjects": list(plan.dataset.validation.subjects),
-            "seed": plan.seed,
-            "recipe": recipe.to_json(),
-            "metrics": metrics,
-        },
+        training=training,
     )

@@ -95,18 +95,19 @@ class RunFolder:
             "validation": score.report(checkpoint.labels),
         }
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_text(self.path / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+        write_json(self.path / "metrics.json", metrics)
         best = checkpoint.training["metrics"]["best_epoch"]
         plot_learning_curve(history, best, self.path / "learning_curve.png")
         title = f"validation people: {score.accuracy:.1%} of {len(score.truth):,}"
         plot_confusion(score.confusion(len(checkpoint.labels)), checkpoint.labels, self.path / "confusion.png", title)
         if diagnosis:
-            _write_text(self.path / "diagnosis.json", json.dumps(diagnosis) + "\n")
+            write_json(self.path / "diagnosis.json", diagnosis, indent=None)
             plot_diagnosis(diagnosis, best, self.path / "diagnosis.png")
         checkpoint.save(self.path / "checkpoint.pt")  # last: whoever sees it sees a finished run
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_json(path: Path, value: object, indent: int | None = 1) -> None:
+    """A file that is whole or not there."""
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
     os.replace(draft, path)

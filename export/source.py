@@ -45,6 +45,7 @@ def from_checkpoint(checkpoint: Any) -> Source:
         warmup_samples=checkpoint.window,
         golden_x=checkpoint.golden_x,
         background=checkpoint.background,
+        events=tuple(checkpoint.training.get("events", ())),
         task=checkpoint.task,
         training=checkpoint.training,
     )

@@ -87,7 +87,7 @@ def train(
     check_trainable(dataset.train)
     stats = statistics(dataset.train)
     folder = RunFolder(Path(out), plan.to_json())
-    with _one_thread(seed):
+    with one_thread(seed):
         run = begin(plan, stats)
         rounded = Rounded(run.network, qat, stats["max_abs"], dataset.train.lsb()) if qat else None
         if resume:
@@ -189,7 +189,7 @@ def _validate(plan: Plan, network: Network | Rounded) -> Scores:
 
 
 @contextmanager
-def _one_thread(seed: int) -> Iterator[None]:
+def one_thread(seed: int) -> Iterator[None]:
     """One CPU thread and a seeded global generator (dropout draws from it); both given back afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -11,20 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge_rnn.arrays import pack_zip, unpack_zip
 from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import parse_bundle
 from edge_rnn.detect import softmax
-from edge_rnn.errors import DataError, UsageError
+from edge_rnn.errors import DataError
 from edge_rnn.manifest import DetectorParams
 from edge_rnn.model import Model
 from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, search
 
-from .datasets import UNKNOWN, Recordings, merge
+from .datasets import Recordings
 from .plots import BLUE, INK, ORANGE
-from .readers import read_recordings
+from .scoring import class_of, columns_of, truth_of
 
 SMOOTHINGS = len(SMOOTH_MS)
 
@@ -38,47 +36,14 @@ class Tuned:
     curve: list[Outcome]
 
 
-def read(path: Path, merged: str = "") -> Recordings:
-    """Recordings; `merged` "NEW=A,B" takes classes A and B as one."""
-    data = read_recordings(path)
-    if not merged:
-        return data
-    name, _, parts = merged.partition("=")
-    if not name or not parts:
-        raise UsageError(f"--merge is {merged!r}, expected NEW=A,B")
-    return merge(data, name, [part.strip() for part in parts.split(",")])
-
-
-def check_unseen(model: Model, data: Recordings) -> None:
-    """Raise UsageError where the bundle was trained or validated on one of the data's people, or does not say."""
-    training = model.manifest.training or {}
-    known = {str(s) for key in ("train_subjects", "validation_subjects") for s in training.get(key) or ()}
-    if not known:
-        raise UsageError("the bundle does not say on whom it was trained: --allow-seen if these people are others")
-    both = sorted(known & set(data.subjects)) if data.rec_subject is not None else []
-    if data.rec_subject is None or both:
-        whom = f"people {', '.join(both)}" if both else "recordings of nobody knows whom"
-        raise UsageError(
-            f"the model was trained on {whom} of these data, figures on them promise too much: --allow-seen"
-        )
-
-
 def takes_of(model: Model, data: Recordings, label: str) -> list[Take]:
     """The label's probabilities on each recording from the zero state, as a stream detects: after the warm-up."""
-    channels = [channel.name for channel in model.manifest.channels]
-    missing = sorted(set(channels) - set(data.channels))
-    if missing or label not in data.classes:
-        lack = f"channels {missing}" if missing else f"the class {label!r}"
-        raise DataError(f"the recordings lack {lack}: they have {list(data.channels)} and {list(data.classes)}")
-    if abs(data.rate_hz / model.manifest.rate_hz - 1) > 0.02:
-        raise DataError(f"the recordings have {data.rate_hz} Hz, the model wants {model.manifest.rate_hz}")
-    columns = [data.channels.index(name) for name in channels]
-    at, number, warm = model.manifest.labels.index(label), data.classes.index(label), model.manifest.warmup_samples
+    columns, number = columns_of(model, data), class_of(data, label)
+    at, warm = model.manifest.labels.index(label), model.manifest.warmup_samples
     takes = []
     for r in range(len(data)):
         p = softmax(model.run(data.values(r)[:, columns]))[warm:, at]
-        truth = data.label[data.rec_start[r] : data.rec_start[r + 1]][warm:]
-        takes.append(Take(p, np.where(truth == UNKNOWN, -1, truth == number).astype(np.int8)))
+        takes.append(Take(p, truth_of(data, r, number)[warm:]))
     return takes
 
 
@@ -90,9 +55,10 @@ def tune(
     *,
     early_s: float = 0.0,
     latency_s: float = float("inf"),
+    recall: float | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Tuned]:
-    """For each label the most events within its share of the budget: per_hour / number of labels.
+    """For each label the choice of edge_rnn.tune within its share of the budget: per_hour / number of labels.
 
     Raises DataError where a label has no event, or nothing of the grid fits the budget.
     """
@@ -102,9 +68,12 @@ def tune(
         outcomes = search(takes, model.manifest.rate_hz, early_s, on_step)
         if not outcomes[0].events:
             raise DataError(f"the recordings hold no {label!r}: it cannot be tuned on them, leave it out with --label")
-        chosen = choose(outcomes, per_hour / len(labels), latency_s)
+        chosen = choose(outcomes, per_hour / len(labels), latency_s, recall)
         if chosen is None:
-            raise DataError(f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour")
+            enough = "" if recall is None else f" and {recall:.0%} of the events"
+            raise DataError(
+                f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour{enough}"
+            )
         tuned.append(Tuned(label, chosen, frontier(outcomes)))
     return tuned
 

@@ -62,3 +62,56 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, words, folder, tmp
     assert words in captured.err
     assert captured.err.count("\n") == 1
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_an_event_model_goes_all_the_way_from_recordings_to_events(tmp_path, capsys):
+    """train --events, export, tune on the people held out, run: the road of docs/detection.md, shortened."""
+    rng = np.random.default_rng(0)
+    rows = ["recording,start,stop,label,subject"]
+    for person in range(5):
+        x = 0.2 * rng.normal(size=(900, 2))
+        last = 0
+        for number, at in enumerate(range(200, 850, 150)):
+            x[at : at + 40] += 2
+            rows += [f"r{person},{last},{at},still,p{person}", f"r{person},{at},{at + 40},{'ud'[number % 2]},p{person}"]
+            last = at + 40
+        rows.append(f"r{person},{last},900,still,p{person}")
+        (tmp_path / f"r{person}.csv").write_text("ax,ay\n" + "\n".join(f"{a:.4f},{b:.4f}" for a, b in x) + "\n")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "meta.json").write_text('{"fs": 20}')
+    out, model, tuned = tmp_path / "run", tmp_path / "m.ernn", tmp_path / "t.ernn"
+    quick = ["--hidden", "8", "--set", "steps=150", "--set", "chunk=40", "--set", "lanes=16"]
+    merge = ["--events", "jump", "--merge", "jump=u,d"]
+    assert main(["train", str(tmp_path), *merge, *quick, "--out", str(out), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["held_out_subjects"]
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint.pt", "metrics.json", "learning_curve.png", "confusion.png"
+    }  # fmt: skip
+    assert main(["export", figures["checkpoint"], "--precision", "int8", "-o", str(model), "--json"]) == 0
+    capsys.readouterr()
+    unseen = ["--people", "unseen", "--json"]
+    assert main(["tune", str(model), str(tmp_path), "--false-alarms-per-hour", "60", "-o", str(tuned), *unseen]) == 0
+    tuning = json.loads(capsys.readouterr().out)
+    assert list(tuning["labels"]) == ["jump"]
+    assert tuning["labels"]["jump"]["found"] > 0
+    assert main(["run", str(tuned), "--source", str(tmp_path / f"r{figures['held_out_subjects'][0][1:]}.csv")]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["type"] for line in lines} == {"start", "event"}
+    assert all(line["label"] == "jump" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--events", "wave"], "events are ['wave'], the data's classes are still, swing"),
+        (["--events", "swing", "--epochs", "3"], "--epochs cannot be given with --events"),
+        (["--events", "swing", "--set", "stepz=3"], "did you mean 'steps'?"),
+        (["--events", "swing", "--set", "restart=3"], "restart is 3.0, expected 0 to 1"),
+        (["--merge", "a=b"], "--merge goes with --events"),
+        (["--events", "swing", "--merge", "a"], "expected NEW=A,B"),
+    ],
+)
+def test_a_mistake_in_an_event_training_is_one_sentence(arguments, words, folder, tmp_path, capsys):
+    assert main(["train", str(folder), *arguments, "--out", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err

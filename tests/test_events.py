@@ -7,7 +7,9 @@ import pytest
 import torch
 from edge_rnn.export.crossvalidate import judge_folds, main
 from edge_rnn.export.datasets import UNKNOWN, Recordings, merge
-from edge_rnn.export.events import EventRecipe, _Lanes, train_events
+from edge_rnn.export.event_lanes import EventLanes
+from edge_rnn.export.event_recipes import EventRecipe
+from edge_rnn.export.events import train_events
 
 from edge_rnn.tune import Take
 
@@ -38,7 +40,7 @@ def test_merged_classes_are_one_and_unknown_stays_unknown():
 def test_lanes_stay_inside_a_recording_and_score_nothing_right_after_a_start():
     data = merge(recordings(), "move", ["up", "down"])
     recipe = EventRecipe(lanes=16, chunk=64, restart=0.3)
-    lanes = _Lanes(data, 1, recipe, torch.Generator().manual_seed(1))
+    lanes = EventLanes(data, [1], recipe, torch.Generator().manual_seed(1))
     for _ in range(50):
         before = lanes.age.clone()
         x, label, asked, fresh = lanes.next()
@@ -53,7 +55,7 @@ def test_lanes_stay_inside_a_recording_and_score_nothing_right_after_a_start():
 def test_training_is_the_same_twice_and_learns_something():
     data = merge(recordings(), "move", ["up", "down"])
     recipe = EventRecipe(steps=30, lanes=8, chunk=64)
-    one, two = (train_events(data, "move", hidden=4, recipe=recipe) for _ in range(2))
+    one, two = (train_events(data, ["move"], hidden=4, recipe=recipe) for _ in range(2))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
@@ -70,7 +72,7 @@ def take(peak):
 
 def test_a_fold_is_judged_by_parameters_of_the_others():
     folds = [[take(0.9)], [take(0.9)], [take(0.65)]]
-    whole, each = judge_folds(folds, 50.0, per_hour=1.0, latency_s=0.8, early_s=0.0)
+    whole, each = judge_folds(folds, 50.0, per_hour=1.0, recall=0.95, early_s=0.0)
     assert whole.events == 30
     assert [o.found for o in each[:2]] == [10, 10]
     assert each[2].params.enter > 0.6  # what the others need; its own best would be lower
@@ -85,6 +87,6 @@ def test_the_command_runs_through(tmp_path, capsys):
         classes=np.array(["UNLABELLED", *CLASSES]),
     )  # fmt: skip
     main([str(tmp_path / "d.npz"), "--merge", "move=up,down", "--event", "move", "--steps", "60",
-          "--false-alarms-per-hour", "10000", "--latency", "99"])  # fmt: skip
+          "--false-alarms-per-hour", "10000", "--recall", "0"])  # fmt: skip
     report = json.loads(capsys.readouterr().out)
     assert report["early_0_s"]["events"] == 15

@@ -8,6 +8,7 @@ from edge_rnn.export.datasets import UNKNOWN
 from edge_rnn.export.readers import read_recordings
 
 from edge_rnn.errors import DataError
+from edge_rnn.manifest import GapPolicy
 
 
 def arrays():
@@ -142,10 +143,33 @@ def test_classes_in_meta_give_the_order(folder):
     assert read_recordings(folder).classes == ("walk", "rest")
 
 
-def test_a_hole_in_seq_is_told_in_a_warning(folder):
+def test_holes_and_missing_values_are_held_as_on_a_device_and_told(folder):
     (folder / "walk1.csv").write_text("seq,ax,ay\n" + "".join(f"{t * 2},{t},{t}\n" for t in range(6)))
-    with pytest.warns(UserWarning, match="jumps 5 times"):
-        read_recordings(folder)
+    (folder / "walk2.csv").write_text("ax,ay\n1,2\n3,\nnan,5\n4,6\n5,7\n")
+    with pytest.warns(UserWarning, match="held") as told:
+        data = read_recordings(folder)
+    said = [str(one.message) for one in told]
+    assert "'walk1': samples missing: 5 held" in said[0]
+    assert "'walk2': samples missing: 2 held, 2 of them bad" in said[1]
+    assert data.values(0)[:, 1].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert data.values(1)[:, 1].tolist() == [2, 2, 2, 6, 7]
+    assert data.held.sum() == 7
+    walk = data.classes.index("walk")
+    assert data.label[:6].tolist() == [walk] * 5 + [UNKNOWN]  # between a label and none nobody knows
+
+
+def test_an_npz_with_sequence_numbers_is_cut_at_a_long_hole(npz):
+    """Six samples each: the hole of 500 after the third makes the pieces too short to warm up in, or two pieces."""
+    seq = np.array([0, 1, 2, 503, 504, 505, *range(6)])
+    policy = GapPolicy(1, 3)
+    with pytest.warns(UserWarning, match="cut into 2 pieces"):
+        data = read_recordings(npz(seq=seq), policy)
+    assert data.rec_id == ("0", "0+1", "1")
+    assert np.diff(data.rec_start).tolist() == [3, 3, 6]
+    with pytest.raises(DataError, match="no stretch"):
+        read_recordings(npz(seq=seq), GapPolicy(1, 4))
+    with pytest.raises(DataError, match="seq has 3 entries"):
+        read_recordings(npz(seq=np.arange(3)))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +177,9 @@ def test_a_hole_in_seq_is_told_in_a_warning(folder):
     [
         ("walk2.csv", "ax,ay\n1,2\n3\n", "line 3 has 1 fields, its header 2"),
         ("walk2.csv", "ax,ay\n1,2\n3,x\n", "line 3.*expected numbers"),
-        ("walk2.csv", "ax,ay\n" + "1,2\n" * 4 + "1,nan\n", "nan at sample 4"),
+        ("walk2.csv", "ax,ay\n" + "1,nan\n" * 5, "nan at sample 0, channel 'ay'"),
+        ("walk2.csv", "ax,ay,seq\n" + "1,2,\n" * 5, "no seq that can be used at sample 0"),
+        ("walk1.csv", "t_us,ax,ay\n" + "".join(f"{t * 9000},1,2\n" for t in range(30)), "111.1 samples a second"),
         ("walk2.csv", "ax,ay\n", "no samples"),
         ("walk2.csv", "", "header"),
         ("walk2.csv", "ax,az\n" + "1,2\n" * 5, "the recordings before it"),

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 from edge_rnn.export import export_bundle
-from edge_rnn.export.tuning import plot_tradeoff, read, takes_of, tune
+from edge_rnn.export.event_recipes import parse_merge
+from edge_rnn.export.scoring import read, read_for
+from edge_rnn.export.tuning import plot_tradeoff, takes_of, tune
 from test_cli import MODELS
 
 import edge_rnn
@@ -91,8 +93,8 @@ def test_what_cannot_be_tuned_is_told(bundle, data):
     with pytest.raises(DataError, match="lack the class"):
         takes_of(model, read(path), "nothing")
     with pytest.raises(UsageError, match="NEW=A,B"):
-        read(path, "x")
-    assert read(path, "ANY=OTHER").classes == (name, "ANY")
+        parse_merge("x")
+    assert read(path, parse_merge("ANY=OTHER")).classes == (name, "ANY")
 
 
 def test_the_curve_is_drawn_without_a_window(bundle, data, tmp_path):
@@ -103,3 +105,42 @@ def test_the_curve_is_drawn_without_a_window(bundle, data, tmp_path):
 
 def test_neither_or_both_targets_are_refused(bundle, data):
     assert main(["tune", str(bundle), str(data[0]), "--false-alarms-per-hour", "1"]) == 2
+
+
+def test_score_says_what_the_bundles_own_detector_does(bundle, data, tmp_path, capsys):
+    """The stream's events, counted here a second time, and tune's own figures."""
+    path, name = data
+    tuned = tmp_path / "t.ernn"
+    options = ["--allow-seen", "--label", name, "--json"]
+    main(["tune", str(bundle), str(path), "--false-alarms-per-hour", "60", "-o", str(tuned), *options])
+    promised = json.loads(capsys.readouterr().out)["labels"][name]
+    assert main(["score", str(tuned), str(path), *options]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["labels"][name] == {k: v for k, v in promised.items() if k != "params"}
+    assert said["subjects"] == ["someone"]
+    assert main(["score", str(tuned), str(path), "--label", "nothing", "--allow-seen"]) == 2
+
+
+def test_people_are_chosen_by_name_or_as_those_the_bundle_has_not_seen(bundle, data, tmp_path):
+    path, _ = data
+    model = edge_rnn.load(bundle)
+    seen = str(model.manifest.training["train_subjects"][0])
+    arrays = dict(np.load(path))
+    half = len(arrays["x"]) // 2
+    start = np.array([0, half, len(arrays["x"])])
+    np.savez(tmp_path / "two.npz", **{**arrays, "rec_start": start, "rec_subject": np.array([seen, "new"])})
+    assert read_for(model, tmp_path / "two.npz", people="unseen").subjects == ("new",)
+    assert read_for(model, tmp_path / "two.npz", people=seen).subjects == (seen,)
+    with pytest.raises(UsageError, match="recordings are of"):
+        read_for(model, tmp_path / "two.npz", people="nobody")
+
+
+def test_enough_recall_is_traded_for_a_shorter_latency(bundle, data):
+    path, name = data
+    model, recordings = edge_rnn.load(bundle), read(path)
+    most = tune(model, recordings, [name], 60)[0].chosen
+    enough = tune(model, recordings, [name], 60, recall=0.5)[0].chosen
+    assert enough.recall >= 0.5
+    assert np.median(enough.latencies_s) <= np.median(most.latencies_s)
+    with pytest.raises(DataError, match="and 100% of the events"):
+        tune(model, recordings, [name], -1.0, recall=1.0)

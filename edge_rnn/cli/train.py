@@ -38,6 +38,13 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, as learning_rate=0.004.")
     ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Train to find this class in a running stream (several times for more)."),
+    ] = None,
+    merge: Annotated[
+        str, typer.Option(metavar="NEW=A,B", help="With --events: take the classes A, B as one, NEW.")
+    ] = "",
     diagnose: Annotated[
         bool, typer.Option("--diagnose", help="Record how gradients flow back through time, and warn.")
     ] = False,
@@ -47,7 +54,19 @@ def train(
 
     Leaves OUT/checkpoint.pt for `edge-rnn export`, metrics.json, learning_curve.png and confusion.png; with --diagnose
     also diagnosis.json and .png. Ctrl-C leaves a run that --resume finishes with the very same weights.
+
+    With --events the network learns when something begins and ends, on whole recordings with its state carried: then
+    `edge-rnn export`, `edge-rnn tune` on the people it held out, and `edge-rnn run`. Such a run is not resumed.
     """
+    if events:
+        windows = {"--epochs": epochs, "--tbptt": tbptt, "--qat": qat, "--resume": resume, "--diagnose": diagnose}
+        misplaced = [name for name, value in windows.items() if value]
+        if misplaced:
+            raise UsageError(f"{', '.join(misplaced)} cannot be given with --events: --set steps=2000 is its length")
+        _train_events(data, events, merge, (arch, hidden, layers, seed), out, pairs(settings or []), as_json)
+        return
+    if merge:
+        raise UsageError("--merge goes with --events")
     from ..outside import outside
 
     workshop = outside("train")
@@ -84,6 +103,48 @@ def train(
     print(
         f"{result.accuracy:.1%} right on validation people (epoch {result.best_epoch} of {result.epochs}, "
         f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn",
+        file=sys.stderr,
+    )
+
+
+def _train_events(
+    data: str,
+    events: list[str],
+    merge: str,
+    network: tuple[str, int, int, int],
+    out: Path,
+    settings: dict[str, str],
+    as_json: bool,
+) -> None:
+    from ..outside import outside
+
+    workshop = outside("train --events")
+    arch, hidden, layers, seed = network
+    result = workshop.train_for_events(
+        data,
+        events,
+        merges=workshop.parse_merge(merge),
+        arch=arch,
+        hidden=hidden,
+        layers=layers,
+        seed=seed,
+        out=out,
+        settings=settings,
+        progress=workshop.show_bar,
+    )
+    figures = {
+        "checkpoint": str(result.checkpoint),
+        "held_out_subjects": list(result.held_out),
+        "held_out_accuracy": result.accuracy,
+        "seconds": round(result.seconds, 1),
+    }
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(
+        f"{result.accuracy:.1%} of the samples right on people held out: {', '.join(result.held_out)} "
+        f"({result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn\n"
+        f"then: edge-rnn tune model.ernn {data} --people unseen --false-alarms-per-hour 1 -o tuned.ernn",
         file=sys.stderr,
     )
 
