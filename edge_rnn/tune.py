@@ -26,10 +26,10 @@ from .manifest import DetectorParams
 from .tracks import F64
 
 SMOOTH_MS = (0.0, 40.0, 80.0, 160.0, 320.0, 640.0)
-ENTER = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
-EXIT_SHARE = (0.2, 0.5, 0.8)
+ENTER = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.975, 0.98, 0.99)
+EXIT_SHARE = (0.1, 0.2, 0.5, 0.8)
 """Exit thresholds, as shares of enter."""
-MIN_MS = (0.0, 20.0, 100.0, 200.0, 400.0)
+MIN_MS = (0.0, 20.0, 40.0, 60.0, 100.0, 200.0, 400.0)
 REFRACTORY_MS = (500.0, 1000.0, 2000.0)
 
 
@@ -86,25 +86,29 @@ class Outcome:
 def detections(p: F64, params: DetectorParams, rate_hz: float) -> tuple[I64, I64]:
     """Samples at which events start and end (n,), n: the smoothed p through the rules of detect.py, but fast."""
     hold, silence = samples_of(params.min_ms, rate_hz), samples_of(params.refractory_ms, rate_hz)
-    edges = np.diff(np.concatenate([[False], p >= params.enter, [False]]).astype(np.int8))
-    first, past = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    long = past - first > hold
-    runs, below = first[long], np.flatnonzero(p < params.exit)
+    starts, ends = _walk(_stretches(p >= params.enter), np.flatnonzero(p < params.exit), len(p), hold, silence)
+    return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _walk(over: tuple[I64, I64], below: I64, count: int, hold: int, silence: int) -> tuple[list[int], list[int]]:
+    """From start to end to start: `over` are the stretches over enter (first, past), `below` the samples under exit."""
+    first, past = over
+    runs = first[past - first > hold]
     starts: list[int] = []
     ends: list[int] = []
     free = 0  # no run that begins earlier counts
-    while (at := int(np.searchsorted(runs, free))) < len(runs):
+    while (at := int(runs.searchsorted(free))) < len(runs):
         starts.append(int(runs[at]) + hold)
-        out = int(np.searchsorted(below, starts[-1]))
+        out = int(below.searchsorted(starts[-1]))
         if out == len(below):
-            ends.append(len(p))
+            ends.append(count)
             break
         ends.append(int(below[out]))
-        armed = out if silence == 0 else int(np.searchsorted(below, ends[-1] + max(silence, 1)))
+        armed = out if silence == 0 else int(below.searchsorted(ends[-1] + max(silence, 1)))
         if armed == len(below):
             break
         free = int(below[armed]) + 1
-    return np.array(starts, np.int64), np.array(ends, np.int64)
+    return starts, ends
 
 
 def smooth(p: F64, smooth_ms: float, rate_hz: float) -> F64:
@@ -122,29 +126,46 @@ def judge(
 ) -> Outcome:
     """What these parameters do; `smoothed` are the takes' probabilities after `params.smooth_ms`."""
     starts = [detections(p, params, rate_hz)[0] for p in smoothed]
-    return count(starts, [take.truth for take in takes], params, rate_hz, early_s)
+    return count(starts, [Expected.of(take.truth) for take in takes], params, rate_hz, early_s)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a truth (T,) asks for: events from `first` to before `past`, and how many samples are known to be calm."""
+
+    truth: Truth
+    first: I64
+    past: I64
+    calm: int
+
+    @classmethod
+    def of(cls, truth: Truth) -> Expected:
+        """Of 1, 0, or -1 for unknown, a sample each."""
+        return cls(truth, *_stretches(truth == 1), int(np.sum(truth == 0)))
 
 
 def count(
-    starts: Sequence[I64], truths: Sequence[Truth], params: DetectorParams, rate_hz: float, early_s: float
+    starts: Sequence[Sequence[int] | I64],
+    expected: Sequence[Expected],
+    params: DetectorParams,
+    rate_hz: float,
+    early_s: float,
 ) -> Outcome:
-    """What detections are worth that began at `starts` (n,) of recordings with these truths (T,)."""
+    """What detections are worth that began at `starts` (n,) of recordings of which this is expected."""
     early = round(early_s * rate_hz)
-    events = found = alarms = calm = 0
+    found = alarms = 0
     latencies: list[float] = []
-    for began, truth in zip(starts, truths, strict=True):
-        first, past = _stretches(truth == 1)
-        events += len(first)
-        calm += int(np.sum(truth == 0))
-        hit = np.zeros(len(began), np.bool_)
-        for a, b in zip(first.tolist(), past.tolist(), strict=True):
-            inside = (began >= a - early) & (began < b)
-            hit |= inside
-            if inside.any():
+    for began, wanted in zip(starts, expected, strict=True):
+        hits = set()
+        for a, b in zip(wanted.first.tolist(), wanted.past.tolist(), strict=True):
+            inside = [int(at) for at in began if a - early <= at < b]
+            hits.update(inside)
+            if inside:
                 found += 1
-                latencies.append((int(began[inside][0]) - a) / rate_hz)
-        alarms += int(np.sum(truth[began[~hit]] == 0))
-    return Outcome(params, events, found, alarms, calm / rate_hz / 3600, tuple(latencies))
+                latencies.append((inside[0] - a) / rate_hz)
+        alarms += sum(int(at) not in hits and wanted.truth[at] == 0 for at in began)
+    events, calm = sum(len(wanted.first) for wanted in expected), sum(wanted.calm for wanted in expected)
+    return Outcome(params, events, found, int(alarms), calm / rate_hz / 3600, tuple(latencies))
 
 
 def search(
@@ -155,11 +176,19 @@ def search(
 ) -> list[Outcome]:
     """Every combination of the grid; `on_step` hears each of the len(SMOOTH_MS) smoothings."""
     outcomes = []
+    expected = [Expected.of(take.truth) for take in takes]
     for smooth_ms in SMOOTH_MS:
         smoothed = [smooth(take.p, smooth_ms, rate_hz) for take in takes]
-        for enter, part, least, silence in product(ENTER, EXIT_SHARE, MIN_MS, REFRACTORY_MS):
-            params = DetectorParams(smooth_ms, enter, round(enter * part, 4), least, silence)
-            outcomes.append(judge(smoothed, takes, params, rate_hz, early_s))
+        for enter in ENTER:
+            over = [_stretches(p >= enter) for p in smoothed]
+            for part in EXIT_SHARE:
+                leave = round(enter * part, 4)
+                below = [np.flatnonzero(p < leave) for p in smoothed]
+                for least, silence in product(MIN_MS, REFRACTORY_MS):
+                    params = DetectorParams(smooth_ms, enter, leave, least, silence)
+                    lengths = samples_of(least, rate_hz), samples_of(silence, rate_hz)
+                    starts = [_walk(o, b, len(p), *lengths)[0] for o, b, p in zip(over, below, smoothed, strict=True)]
+                    outcomes.append(count(starts, expected, params, rate_hz, early_s))
         on_step()
     return outcomes
 

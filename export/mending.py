@@ -81,7 +81,7 @@ def mend(
             pieces.append([])
         elif isinstance(item, Segment):
             pieces[-1].append(item)
-    least = policy.long if len(pieces) > 1 else 1
+    least = max(policy.long, 1) if len(pieces) > 1 else 1
     mended = Mended([], [], [], timeline.counters)
     for piece in pieces:
         if sum(len(segment.x) for segment in piece) < least:

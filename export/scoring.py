@@ -15,7 +15,7 @@ from edge_rnn.errors import DataError, UsageError
 from edge_rnn.events import Started
 from edge_rnn.manifest import GapPolicy
 from edge_rnn.model import Model
-from edge_rnn.tune import Outcome, Truth, count
+from edge_rnn.tune import Expected, Outcome, Truth, count
 
 from .adapters import find_hapt
 from .datasets import UNKNOWN, Ints, Recordings, merge
@@ -94,9 +94,9 @@ def score(model: Model, data: Recordings, labels: Sequence[str], early_s: float 
             starts[label].append(np.array(at, np.int64))
     outcomes = []
     for label, number in numbers.items():
-        truths = [truth_of(data, r, number)[warm:] for r in range(len(data))]
+        expected = [Expected.of(truth_of(data, r, number)[warm:]) for r in range(len(data))]
         params = model.manifest.detector[label]
-        outcomes.append(count(starts[label], truths, params, model.manifest.rate_hz, early_s))
+        outcomes.append(count(starts[label], expected, params, model.manifest.rate_hz, early_s))
     return outcomes
 
 

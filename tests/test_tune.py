@@ -73,6 +73,9 @@ def test_the_choice_is_the_most_found_within_the_budget():
     takes = [Take(p, truth)]
     steps = []
     outcomes = search(takes, 50.0, on_step=lambda: steps.append(1))
+    for outcome in outcomes[:: len(outcomes) // 40]:
+        smoothed = [smooth(p, outcome.params.smooth_ms, 50.0)]
+        assert judge(smoothed, takes, outcome.params, 50.0, 0.0) == outcome
     chosen = choose(outcomes, per_hour=10)
     assert chosen.recall > 0.9
     assert chosen.per_hour <= 10
