@@ -45,8 +45,8 @@ def train_for_events(
     *,
     merges: Mapping[str, Sequence[str]] = MappingProxyType({}),
     arch: str = "gru",
-    hidden: int = 32,
-    layers: int = 1,
+    hidden: int | None = None,
+    layers: int | None = None,
     seed: int = 0,
     out: str | Path = "run",
     settings: Mapping[str, str] = MappingProxyType({}),
@@ -60,6 +60,7 @@ def train_for_events(
     opened = open_events(data, events, merges, settings)
     path = Path(out)
     (path / "checkpoint.pt").unlink(missing_ok=True)  # an interrupted training leaves none that looks finished
+    window = round(WINDOW_S * opened.train.rate_hz)
     losses: list[float] = []
     steps = opened.recipe.steps
     began = time.perf_counter()
@@ -70,13 +71,12 @@ def train_for_events(
             shown.step(min(len(losses) * PARTS // steps, PARTS - 1), loss)
 
         network = train_events(
-            opened.train, events, arch=arch, hidden=hidden, layers=layers, recipe=opened.recipe, seed=seed,
-            on_step=on_step,
+            opened.train, events, arch=arch, hidden=hidden, layers=layers, window=window, recipe=opened.recipe,
+            seed=seed, on_step=on_step,
         )  # fmt: skip
     seconds = time.perf_counter() - began
     score = score_stream(network, opened.held_out)
     training = _training(opened, seed, {"held_out_accuracy": score.accuracy, "held_out_loss": score.loss})
-    window = round(WINDOW_S * opened.train.rate_hz)
     checkpoint = checkpoint_of(network, opened.train, window=window, background=None, seed=seed, training=training)
     means = [float(np.mean(part)) for part in np.array_split(losses, PARTS) if len(part)]
     report = score.report(opened.train.classes)

@@ -27,20 +27,22 @@ def train_events(
     events: Sequence[str],
     *,
     arch: str = "gru",
-    hidden: int = 32,
-    layers: int = 1,
+    hidden: int | None = None,
+    layers: int | None = None,
+    window: int | None = None,
     recipe: EventRecipe | None = None,
     seed: int = 0,
     on_step: Callable[[float], None] = lambda loss: None,
 ) -> Network:
     """A network that tells `events`, some of the data's classes, from the others at every sample.
 
-    `on_step` hears each step's loss. Raises UsageError for a training that diverged.
+    `hidden`, `layers` and `window` are as `Network.of` has them; `on_step` hears each step's loss. Raises UsageError for
+    a training that diverged.
     """
     recipe = recipe or EventRecipe()
     generator = torch.Generator().manual_seed(seed)
     indexes, stats = [data.classes.index(event) for event in events], statistics(data)
-    network = Network.of(arch, len(data.channels), len(data.classes), hidden=hidden, layers=layers)
+    network = Network.of(arch, len(data.channels), len(data.classes), hidden=hidden, layers=layers, window=window)
     initialise(network, generator)
     network.mean.copy_(torch.tensor(stats["mean"]))
     network.std.copy_(torch.tensor(stats["std"]))

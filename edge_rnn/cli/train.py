@@ -111,7 +111,7 @@ def _train_events(
     data: str,
     events: list[str],
     merge: str,
-    network: tuple[str, int, int, int],
+    network: tuple[str, int | None, int | None, int],
     out: Path,
     settings: dict[str, str],
     as_json: bool,
