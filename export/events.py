@@ -36,8 +36,8 @@ def train_events(
 ) -> Network:
     """A network that tells `events`, some of the data's classes, from the others at every sample.
 
-    `hidden`, `layers` and `window` are as `Network.of` has them; `on_step` hears each step's loss. Raises UsageError for
-    a training that diverged.
+    `hidden`, `layers` and `window` are as `Network.of` has them; `on_step` hears each step's loss. Raises UsageError
+    for a training that diverged.
     """
     recipe = recipe or EventRecipe()
     generator = torch.Generator().manual_seed(seed)
