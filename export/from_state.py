@@ -25,7 +25,7 @@ from edge_rnn.parity import STEPS, TOLERANCE, Progress
 
 from .exporting import Exported, export_source
 from .source import from_graph, normalisation, samples_of
-from .torch_weights import Chain, linear, recurrent
+from .torch_weights import Chain, conv, fastgrnn, linear, norm, past, recurrent
 
 RECURRENT: Mapping[str, tuple[Kind, Activation]] = {
     "gru": ("gru", "tanh"),
@@ -33,6 +33,16 @@ RECURRENT: Mapping[str, tuple[Kind, Activation]] = {
     "rnn": ("rnn", "tanh"),
     "rnn-relu": ("rnn", "relu"),
 }
+OTHERS: Mapping[str, str | None] = {
+    "relu": None,
+    "linear": None,
+    "norm": None,
+    "fastgrnn": None,
+    "conv": "dilation",
+    "window": "window",
+    "statistics": "window",
+}
+"""Kind -> the size that the spec must tell; relu, window and statistics have no parameters and need no key."""
 KEYS = {"channels", "labels", "rate_hz", "sample", "layer"}
 OPTIONAL = {"units", "mean", "std", "background", "task", "window", "expected", "name", "version"}
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -89,13 +99,17 @@ def build(chain: Chain, layers: list[dict[str, Any]], state: Mapping[str, Tensor
     for number, layer in enumerate(layers):
         kind, key = str(layer.get("kind")), str(layer.get("key", ""))
         where = f"layer {number} ({kind}, key {key!r})"
-        if set(layer) - {"kind", "key"}:
-            raise UsageError(f"{where} of the spec has {sorted(set(layer))}, expected kind and key")
+        if kind not in RECURRENT and kind not in OTHERS:
+            raise UsageError(f"{where}: the kind must be one of {', '.join([*OTHERS, *RECURRENT])}")
+        size = OTHERS.get(kind)
+        if set(layer) - {"kind", "key"} != ({size} if size else set()) or (size and type(layer[size]) is not int):
+            raise UsageError(f"{where} of the spec has {layer}, expected kind, key" + (f" and {size}" if size else ""))
         if kind == "relu":
             chain.relu(where)
             continue
-        if kind != "linear" and kind not in RECURRENT:
-            raise UsageError(f"{where}: the kind must be one of relu, linear, {', '.join(RECURRENT)}")
+        if kind == "window" or kind == "statistics":
+            chain.layers.append(past(kind, chain.units, layer["window"], where))
+            continue
         prefix = f"{key}." if key else ""
         mine = [name for name in left if name.startswith(prefix)]
         if not mine:
@@ -104,12 +118,18 @@ def build(chain: Chain, layers: list[dict[str, Any]], state: Mapping[str, Tensor
         part = {name.removeprefix(prefix): left.pop(name) for name in mine}
         if kind == "linear":
             chain.layers.append(linear(part, where))
+        elif kind == "conv":
+            chain.layers.append(conv(part, layer["dilation"], where))
+        elif kind == "norm":
+            chain.layers.append(norm(part, where))
+        elif kind == "fastgrnn":
+            chain.layers.append(fastgrnn(part, where))
         else:
             chain.layers += recurrent(*RECURRENT[kind], part, where)
     if left:
         raise UsageError(
-            f"the state dict also has {', '.join(sorted(left))}, which no layer of the spec takes: a bundle has GRU, "
-            "LSTM, RNN, Linear and ReLU layers alone"
+            f"the state dict also has {', '.join(sorted(left))}, which no layer of the spec takes: see "
+            "docs/your-model.md for the layers a bundle has"
         )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edge_rnn.arrays import Array
 from edge_rnn.engine import State
+from edge_rnn.engines.attention import EPSILON
 from edge_rnn.engines.numpy import NumpyEngine
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Activation, Graph
@@ -23,7 +24,7 @@ from edge_rnn.parity import TOLERANCE
 
 from .follow import Call, follow, tensors
 from .torch_engine import one_thread
-from .torch_weights import PROJECTED, REVERSE, Chain, linear, recurrent
+from .torch_weights import PROJECTED, REVERSE, Chain, Weighted, linear, norm, recurrent
 
 TRACED_STEPS = 64
 CHECKED_STEPS = 1000
@@ -32,7 +33,6 @@ PREFIXES = (1, 2, 3, 5, 17, 100, 333, CHECKED_STEPS)
 
 RECURRENT = {nn.GRU: "gru", nn.LSTM: "lstm", nn.RNN: "rnn"}
 REASONS: dict[type, str] = {
-    nn.LayerNorm: "normalisation between layers is no layer of a bundle; train without it",
     nn.BatchNorm1d: "fold it into the nn.Linear beside it, or give mean and std instead",
     nn.Softmax: "a bundle gives logits and its runtime does the softmax; return the logits",
     nn.LogSoftmax: "a bundle gives logits and its runtime does the softmax; return the logits",
@@ -40,7 +40,7 @@ REASONS: dict[type, str] = {
     nn.LSTMCell: "use nn.LSTM, the same arithmetic over a sequence",
     nn.RNNCell: "use nn.RNN, the same arithmetic over a sequence",
 }
-ONLY = "a bundle has GRU, LSTM, RNN, Linear and ReLU layers alone"
+ONLY = "a module may have GRU, LSTM, RNN, Linear, LayerNorm and ReLU layers; edge_rnn.export.Network has others"
 _MOVES = (
     "__getitem__ __get__ transpose swapaxes permute movedim view reshape flatten squeeze unsqueeze contiguous select "
     "narrow unbind split chunk clone detach to float"
@@ -165,6 +165,8 @@ class _Top:
             self._recurrent(call, layer, kind, where)
         elif type(layer) is nn.Linear:
             self.chain.layers.append(linear(layer.state_dict(), where))
+        elif isinstance(layer, nn.LayerNorm):
+            self.chain.layers.append(_norm(layer, where))
         elif type(layer) is nn.ReLU:
             self.chain.relu(where)
         elif not isinstance(layer, nn.Identity | nn.Dropout):
@@ -206,6 +208,13 @@ class _Top:
             self.chain.std = self.chain.std * (1 / other if name == "mul" else other)
         if not (np.isfinite(self.chain.std).all() and (self.chain.std > 0).all()):
             raise UsageError(f"{where} cannot be exported: it divides by {other.tolist()}, a positive std is expected")
+
+
+def _norm(layer: nn.LayerNorm, where: str) -> Weighted:
+    units = layer.normalized_shape
+    if len(units) != 1 or layer.eps != EPSILON or layer.weight is None:
+        raise UsageError(f"{where} cannot be exported: expected nn.LayerNorm(units) with weights and eps {EPSILON:g}")
+    return norm(layer.state_dict(), where)
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

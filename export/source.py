@@ -72,9 +72,20 @@ def from_module(
     from .from_torch import graph_of
 
     x, starts = samples_of(sample, len(channels))
-    graph = graph_of(module, x, *normalisation(mean, std, len(channels)))
+    graph = _own_graph(module, mean, std) or graph_of(module, x, *normalisation(mean, std, len(channels)))
     facts = {"labels": labels, "rate_hz": rate_hz, "background": background, "task": task, "window": window}
     return from_graph(graph, x, starts, channels=channels, **facts)  # type: ignore[arg-type]
+
+
+def _own_graph(module: Any, mean: Any, std: Any) -> Graph | None:
+    """A `Network` is taken as it is, whatever its layers; its normalisation is its own."""
+    from .networks import Network
+
+    if not isinstance(module, Network):
+        return None
+    if mean is not None or std is not None:
+        raise UsageError("a Network has its own mean and std: set those instead of giving mean and std")
+    return module.to_graph()
 
 
 def from_graph(

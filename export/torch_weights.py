@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from edge_rnn.arrays import Array
 from edge_rnn.errors import BundleError, UsageError
 from edge_rnn.graph import GATES, Activation, Graph, Kind, Layer
+from edge_rnn.layer import ACTIVATIONS, STATISTICS
 
 from .gates import from_torch_order
 
@@ -31,15 +32,20 @@ class Chain:
     layers: list[Weighted] = field(default_factory=list)
 
     def relu(self, where: str) -> None:
-        """A ReLU after what is there: a part of a dense layer, or a dense layer of its own with weights of 1."""
+        """A ReLU after what is there: a part of a dense or conv layer, or a dense layer of its own."""
         if not self.layers:
             raise UsageError(f"{where} cannot be exported: a ReLU on the bare input loses the sign of every channel")
         layer, arrays = self.layers[-1]
-        if layer.kind == "dense":
+        if "relu" in ACTIVATIONS[layer.kind] and layer.activation == "none":
             self.layers[-1] = (replace(layer, activation="relu"), arrays)
             return
         identity = {"w": np.eye(layer.units, dtype=np.float32), "b": np.zeros(layer.units, np.float32)}
         self.layers.append((Layer("dense", layer.units, layer.units, "relu"), identity))
+
+    @property
+    def units(self) -> int:
+        """What the next layer takes."""
+        return self.layers[-1][0].units if self.layers else len(self.mean)
 
     def graph(self) -> Graph:
         """The graph; raises UsageError where the last layer is no head."""
@@ -94,9 +100,55 @@ def recurrent(kind: Kind, activation: Activation, state: Mapping[str, Tensor], w
     return found
 
 
-def _layer(kind: Kind, inputs: int, units: int, activation: Activation, where: str) -> Layer:
+def norm(state: Mapping[str, Tensor], where: str) -> Weighted:
+    """nn.LayerNorm's `weight` and `bias`, over the units of one step."""
+    arrays = _arrays(state, {"weight", "bias"}, where)
+    if "weight" not in arrays or arrays["weight"].ndim != 1:
+        raise UsageError(f"{where} cannot be exported: it has no weight (units,) as nn.LayerNorm has")
+    units = len(arrays["weight"])
+    bias = arrays.get("bias", np.zeros(units, np.float32))
+    return _layer("norm", units, units, "none", where), {"w": arrays["weight"], "b": bias}
+
+
+def conv(state: Mapping[str, Tensor], dilation: int, where: str) -> Weighted:
+    """nn.Conv1d's `weight` (O, I, K) and, if it has one, `bias`: causal, its last tap is the present sample."""
+    arrays = _arrays(state, {"weight", "bias"}, where)
+    if "weight" not in arrays or arrays["weight"].ndim != 3:
+        raise UsageError(f"{where} cannot be exported: it has no weight (outputs, inputs, taps) as nn.Conv1d has")
+    units, inputs, taps = arrays["weight"].shape
+    bias = arrays.get("bias", np.zeros(units, np.float32))
+    rows = np.ascontiguousarray(arrays["weight"].transpose(0, 2, 1)).reshape(units, -1)
+    layer = _layer("conv", inputs, units, "none", where, kernel=int(taps), dilation=dilation)
+    return layer, {"w": rows, "b": bias}
+
+
+def fastgrnn(state: Mapping[str, Tensor], where: str) -> Weighted:
+    """A full-rank FastGRNN as its authors' library (EdgeML) names its parameters; zeta, nu before the sigmoid."""
+    names = {"W", "U", "bias_gate", "bias_update", "zeta", "nu"}
+    arrays = _arrays(state, names, where)
+    if set(arrays) != names or arrays["W"].ndim != 2 or arrays["U"].shape != (arrays["W"].shape[1],) * 2:
+        raise UsageError(f"{where} cannot be exported: expected {', '.join(sorted(names))} of a full-rank FastGRNN")
+    inputs, units = arrays["W"].shape
+    scalars = {name: 1 / (1 + np.exp(-arrays[name].reshape(1).astype(np.float64))) for name in ("zeta", "nu")}
+    weights = {
+        "w_ih": np.ascontiguousarray(arrays["W"].T),
+        "w_hh": np.ascontiguousarray(arrays["U"].T),
+        "b_z": arrays["bias_gate"].reshape(-1),
+        "b_h": arrays["bias_update"].reshape(-1),
+        **{name: value.astype(np.float32) for name, value in scalars.items()},
+    }
+    return _layer("fastgrnn", inputs, units, "tanh", where), weights
+
+
+def past(kind: str, inputs: int, window: int, where: str) -> Weighted:
+    """A window of the last samples, or its statistics: layers without weights."""
+    units = window * inputs if kind == "window" else len(STATISTICS) * (inputs // max(1, window))
+    return _layer(cast(Kind, kind), inputs, units, "none", where, window=window), {}
+
+
+def _layer(kind: Kind, inputs: int, units: int, activation: Activation, where: str, **sizes: int) -> Layer:
     try:
-        return Layer(kind, int(inputs), int(units), activation)
+        return Layer(kind, int(inputs), int(units), activation, **sizes)
     except BundleError as error:
         raise UsageError(f"{where} cannot be exported: {error}") from error
 

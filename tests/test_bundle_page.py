@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from edge_rnn.export.architectures import ARCHITECTURES
 from edge_rnn.export.from_state import import_bundle
+from edge_rnn.export.networks import Network
 
 import edge_rnn
 from edge_rnn import export
@@ -100,11 +102,21 @@ def test_every_key_of_a_manifest_stands_on_the_page():
 def test_the_example_of_your_own_model_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(export, "export_bundle", partial(export.export_bundle, steps=200))
-    (code,) = blocks("your-model.md", "python")
-    exec(compile(code, "your-model.md", "exec"), {"__name__": "page"})
+    for code in blocks("your-model.md", "python"):
+        exec(compile(code, "your-model.md", "exec"), {"__name__": "page"})
     model = edge_rnn.load("wave.ernn")
     assert model.manifest.precision == "int8"
     assert model.manifest.warmup_samples == 128
+
+
+def test_the_sizes_of_the_architectures_on_the_page_are_theirs():
+    page = (ROOT / "docs" / "your-model.md").read_text().partition("## Other architectures")[2]
+    for arch in ARCHITECTURES:
+        graph = Network.of(arch, 6, 6, window=128).to_graph()
+        row = next(line for line in page.splitlines() if line.startswith("| ") and f"`{arch}`" in line.split("|")[1])
+        assert f"{graph.parameters:,}" in row
+        assert f"{graph.state_bytes:,}" in row
+        assert str(graph.receptive_field or "all") in row
 
 
 def test_the_spec_of_the_page_imports_the_network_it_describes(tmp_path):

@@ -64,6 +64,95 @@ def files(tmp_path):
     return make
 
 
+OTHER_SPEC = """
+rate_hz = 50
+channels = ["ax", "ay", "az"]
+labels = ["rest", "wave"]
+sample = "sample.npy"
+expected = "logits.npy"
+[[layer]]
+kind = "conv"
+key = "conv"
+dilation = 2
+[[layer]]
+kind = "relu"
+[[layer]]
+kind = "norm"
+key = "norm"
+[[layer]]
+kind = "fastgrnn"
+key = "cell"
+[[layer]]
+kind = "window"
+window = 6
+[[layer]]
+kind = "linear"
+key = "head"
+"""
+
+
+class OtherNet(nn.Module):
+    """Layers with no module of torch over sequences, by hand; the cell's parameters as EdgeML names them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv, self.norm = nn.Conv1d(3, 4, 3, dilation=2), nn.LayerNorm(4)
+        nn.init.normal_(self.norm.weight)
+        shapes = {"W": (4, 5), "U": (5, 5), "bias_gate": (1, 5), "bias_update": (1, 5), "zeta": (1, 1), "nu": (1, 1)}
+        self.cell = nn.ParameterDict({name: nn.Parameter(0.4 * torch.randn(shape)) for name, shape in shapes.items()})
+        self.head = nn.Linear(30, 2)
+
+    def forward(self, x):
+        y = self.norm(torch.relu(self.conv(nn.functional.pad(x.mT, (4, 0)))).mT)
+        p, h, rows = self.cell, torch.zeros(len(x), 5), [torch.zeros(len(x), 5)] * 5
+        for t in range(y.shape[1]):
+            both = y[:, t] @ p["W"] + h @ p["U"]
+            z = torch.sigmoid(both + p["bias_gate"])
+            new = torch.tanh(both + p["bias_update"])
+            h = z * h + (torch.sigmoid(p["zeta"]) * (1 - z) + torch.sigmoid(p["nu"])) * new
+            rows.append(h)
+        return self.head(torch.stack([torch.cat(rows[t : t + 6], 1) for t in range(y.shape[1])], 1))
+
+
+@pytest.fixture
+def other(tmp_path):
+    def make(spec=OTHER_SPEC):
+        net = OtherNet()
+        torch.save(net.state_dict(), tmp_path / "state.pt")
+        (tmp_path / "spec.toml").write_text(spec)
+        np.save(tmp_path / "sample.npy", X)
+        with torch.no_grad():
+            np.save(tmp_path / "logits.npy", net(torch.from_numpy(X)[None])[0].numpy())
+        return tmp_path / "state.pt", tmp_path / "spec.toml", tmp_path / "m.ernn"
+
+    return make
+
+
+def test_convolutions_norms_fastgrnn_and_windows_are_imported(other):
+    exported = import_bundle(*other(), steps=200)
+    assert exported.report.ok
+    assert [layer.kind for layer in exported.bundle.graph.layers] == ["conv", "norm", "fastgrnn", "window", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("dilation = 2", "dilation = 3", "do not give the expected logits"),
+        ("dilation = 2", "", "expected kind, key and dilation"),
+        ("dilation = 2", 'dilation = "2"', "expected kind, key and dilation"),
+        ("dilation = 2", "dilation = -2", "dilation = -2"),
+        ("window = 6", "window = 7", "feeds one that expects"),
+        ("window = 6", "window = 1", "window = 1"),
+        ('kind = "norm"\nkey = "norm"', 'kind = "norm"\nkey = "conv"', "nothing under that key"),
+        ('kind = "fastgrnn"', 'kind = "gru"', "no weight_ih_l0"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_by_name(other, before, after, reason):
+    with pytest.raises(UsageError, match=reason):
+        import_bundle(*other(OTHER_SPEC.replace(before, after)), steps=50)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bundle_gives_the_networks_own_logits(files, kind, tmp_path):
     assert import_bundle(*files(kind), steps=200).report.ok

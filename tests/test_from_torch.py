@@ -108,6 +108,20 @@ def test_a_classifier_of_the_last_step_gives_its_logits_at_every_step(forward):
         np.testing.assert_allclose(y[length - 1], came, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"bias": False}])
+def test_layer_norm_of_the_units_is_a_layer(options):
+    def forward(net, x):
+        return net.head(net.norm(net.rnn(x)[0]))
+
+    norm = lambda: nn.LayerNorm(5, **options)  # noqa: E731
+    net = Net(forward, rnn=gru(batch_first=True), norm=norm, head=lambda: nn.Linear(5, 2))
+    nn.init.normal_(net.norm.weight)
+    made = graph(net)
+    assert [layer.kind for layer in made.layers] == ["gru", "norm", "dense"]
+    expected = net(torch.from_numpy(SAMPLE)[None])[0].detach().numpy()
+    np.testing.assert_allclose(step_by_step(made), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_relu_after_a_recurrent_layer_becomes_a_layer_of_its_own():
     net = Net(
         lambda net, x: net.head(nn.functional.relu(net.rnn(x)[0])),
@@ -167,9 +181,9 @@ REFUSED = {
         lambda: Net(every_step, rnn=lambda: nn.LSTM(3, 5, proj_size=2), head=lambda: nn.Linear(2, 2)),
         r"rnn \(LSTM\).*proj_size",
     ),
-    "layer norm": (
-        lambda: with_head(lambda net, x: net.head(net.norm(net.rnn(x)[0])), norm=lambda: nn.LayerNorm(5)),
-        r"norm \(LayerNorm\).*normalisation between layers",
+    "layer norm of another form": (
+        lambda: with_head(lambda net, x: net.head(net.norm(net.rnn(x)[0])), norm=lambda: nn.LayerNorm(5, 1e-6)),
+        r"norm \(LayerNorm\).*eps 1e-05",
     ),
     "batch norm": (
         lambda: Net(

@@ -8,6 +8,8 @@ import logging
 
 import numpy as np
 import pytest
+import torch
+from edge_rnn.export import Network, export_bundle
 from edge_rnn.export.bundle_writer import build_bundle, write_bundle
 from edge_rnn.export.calibration import Calibration
 from edge_rnn.export.quantize import quantize
@@ -214,3 +216,18 @@ def test_what_has_no_integers_and_no_firmware_says_so(stack):
     origin = Origin("m@1", ("a", "b", "c"), ("a", "b", "c", "d"), 50.0, "0" * 64, graph.digest(), "command")
     with pytest.raises(UsageError, match="firmware has no"):
         to_c(graph, origin)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "stats-mlp", "fastgrnn", "cnn", "transformer"])
+def test_a_network_of_ours_is_exported_as_it_is(arch, tmp_path):
+    torch.manual_seed(0)
+    network = Network.of(arch, 3, 4, hidden=8, window=20).eval()
+    network.std.copy_(torch.tensor([1.0, 3.0, 2.0]))
+    facts = {"channels": "xyz", "labels": "abcd", "rate_hz": 50, "sample": noise(400)[:, 0]}
+    assert export_bundle(network, tmp_path / "m.ernn", **facts, steps=300).report.ok
+    x = noise(60)[:, 0]
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)[None])[0][0].numpy()
+    np.testing.assert_allclose(edge_rnn.load(tmp_path / "m.ernn").run(x), wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UsageError, match="its own mean and std"):
+        export_bundle(network, tmp_path / "m.ernn", **facts, mean=[0, 0, 0])
