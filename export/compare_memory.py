@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from edge_rnn.arrays import Array
 from edge_rnn.dynamics import AGREE
@@ -20,6 +19,7 @@ from .datasets import Recordings
 from .evaluate import score_windows
 from .gradients import flow, reach
 from .networks import Network
+from .samples import stretches
 
 SEQUENCES = 16
 LOOK_BACK = 4
@@ -27,23 +27,9 @@ LOOK_BACK = 4
 AFTER_S = 20.0
 
 
-def stretches(data: Recordings, steps: int, count: int = SEQUENCES) -> tuple[Tensor, Tensor]:
-    """`count` stretches (B, steps, I) that end inside a labelled window, and the label there, spread over the data.
-
-    Stretches are shorter where no recording is so long.
-    """
-    steps = min(steps, int(np.diff(data.rec_start).max()))
-    known = np.flatnonzero(data.label >= 0)
-    opened = data.rec_start[np.searchsorted(data.rec_start, known, side="right") - 1]
-    ends = known[known - opened >= steps - 1]
-    picked = ends[np.linspace(0, len(ends) - 1, min(count, len(ends))).astype(int)]
-    rows = picked[:, None] + np.arange(-steps + 1, 1)
-    return torch.from_numpy(data.values()[rows]), torch.from_numpy(data.label[picked])
-
-
 def memory(network: Network, data: Recordings, window: int) -> dict[str, Any]:
     """Receptive field and reach in samples (None: further than was looked), and the horizon in seconds."""
-    x, label = stretches(data, LOOK_BACK * window)
+    x, label = stretches(data, LOOK_BACK * window, SEQUENCES)
     found = flow(network, x, label)
     median, worst = horizon(network, data, window)
     return {
@@ -63,7 +49,7 @@ def horizon(network: Network, data: Recordings, window: int) -> tuple[float, flo
     """
     rate = data.rate_hz
     second, after = max(1, round(rate)), round(AFTER_S * rate)
-    x, _ = stretches(data, window + second + after)
+    x, _ = stretches(data, window + second + after, SEQUENCES)
     struck = x.clone()
     struck[:, window : window + second] = x.roll(len(x) // 2, 0)[:, window : window + second]
     p = [torch.softmax(network(each)[0], -1)[:, window + second :].numpy() for each in (x, struck)]

@@ -17,6 +17,7 @@ from edge_rnn.arrays import Array
 from .gradients import EXPLODED, VANISHED, describe, flow, reach
 from .networks import Network
 from .run import Plan
+from .samples import stretches
 from .saturation import saturation
 
 SEQUENCES = 32
@@ -30,16 +31,14 @@ class Diagnosis:
     def __init__(self, plan: Plan, records: list[dict[str, Any]]) -> None:
         self.plan, self.records = plan, records
         data, recipe = plan.dataset.train, plan.recipe
-        starts, labels = data.windows(recipe.window, recipe.hop)
-        opened = data.rec_start[np.searchsorted(data.rec_start, starts, side="right") - 1]
-        # with carried state a window is met with what came before it, where the recording has so much before it
-        ready = np.flatnonzero(starts - opened >= recipe.window) if plan.tbptt else np.arange(0)
-        self.lead = recipe.window if len(ready) else 0
-        choice = ready if len(ready) else np.arange(len(starts))
-        picked = np.random.default_rng(plan.seed).permutation(choice)[:SEQUENCES]
-        rows = starts[picked, None] + np.arange(-self.lead, recipe.window)
-        self.x = torch.from_numpy(data.values()[rows])
-        self.label = torch.from_numpy(labels[picked])
+        if plan.tbptt:  # state is carried: a stretch is met with what came before it
+            self.x, self.label = stretches(data, 2 * recipe.window, SEQUENCES)
+            self.lead = max(0, self.x.shape[1] - recipe.window)
+        else:
+            starts, labels = data.windows(recipe.window, recipe.hop)
+            picked = np.random.default_rng(plan.seed).permutation(len(starts))[:SEQUENCES]
+            self.x = torch.from_numpy(data.values()[starts[picked, None] + np.arange(recipe.window)])
+            self.label, self.lead = torch.from_numpy(labels[picked]), 0
         self._norms: list[float] = []
 
     def update(self, norm: float) -> None:

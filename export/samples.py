@@ -1,14 +1,18 @@
-"""Real samples a checkpoint carries, so that export needs no data: golden steps and calibration stretches."""
+"""Real samples for those who only look: golden steps and calibration stretches, which a checkpoint carries so that
+export needs no data, and labelled stretches for a diagnosis.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from edge_rnn.errors import DataError
 
 from .checkpoint import CALIBRATION_STEPS, GOLDEN_STEPS
-from .datasets import Recordings
+from .datasets import UNKNOWN, Recordings
 
 
 def golden_samples(data: Recordings) -> npt.NDArray[np.float32]:
@@ -48,3 +52,20 @@ def calibration_samples(data: Recordings, window: int, seed: int) -> tuple[npt.N
         starts.append(total)
         total += length
     return np.ascontiguousarray(np.concatenate(pieces)), starts
+
+
+def stretches(data: Recordings, steps: int, count: int) -> tuple[Tensor, Tensor]:
+    """`count` stretches (B, steps, I) that end at a labelled sample, and the label there (B,), spread over the data.
+
+    Stretches are shorter where no recording holds so many samples up to a labelled one; raises DataError where nothing
+    is labelled.
+    """
+    known = np.flatnonzero(data.label != UNKNOWN)
+    if not len(known):
+        raise DataError("the recordings hold no labelled sample")
+    opened = data.rec_start[np.searchsorted(data.rec_start, known, side="right") - 1]
+    steps = min(steps, int((known - opened).max()) + 1)
+    ends = known[known - opened >= steps - 1]
+    picked = ends[np.linspace(0, len(ends) - 1, min(count, len(ends))).astype(int)]
+    rows = picked[:, None] + np.arange(-steps + 1, 1)
+    return torch.from_numpy(data.values()[rows]), torch.from_numpy(data.label[picked])

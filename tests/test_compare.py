@@ -12,7 +12,7 @@ from edge_rnn.export import Network
 from edge_rnn.export.compare import compare
 from edge_rnn.export.compare_budget import contenders, known_architectures
 from edge_rnn.export.compare_cost import steps_of
-from edge_rnn.export.compare_memory import horizon, saliency, shares, stretches
+from edge_rnn.export.compare_memory import horizon, saliency, shares
 from edge_rnn.export.compare_quality import quality, spread
 from edge_rnn.export.compare_report import ROWS
 from edge_rnn.export.compare_train import trained
@@ -21,6 +21,7 @@ from edge_rnn.export.exporting import export_bundle
 from edge_rnn.export.progress import Nothing
 from edge_rnn.export.recipes import open_dataset
 from edge_rnn.export.run_folder import Interrupted
+from edge_rnn.export.samples import stretches
 from test_train import SETTINGS, rhythms
 
 from edge_rnn.bundle import read_bundle
@@ -210,7 +211,7 @@ def test_saliency_is_the_gradient_by_finite_differences(dataset):
     torch.manual_seed(0)
     network = Network.of("gru", 3, 3, hidden=4).double()
     network.std.copy_(torch.tensor([500.0, 1000.0, 2000.0]))
-    x = stretches(dataset.validation, 6)[0][0].double().numpy()
+    x = stretches(dataset.validation, 6, 1)[0][0].double().numpy()
     found, answer = saliency(network, x)
     for t, channel in ((0, 1), (5, 0), (5, 2)):
         sides = []

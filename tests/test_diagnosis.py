@@ -1,7 +1,9 @@
 """`train --diagnose`: a vanishing and an exploding network are told in words, a healthy one is not."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from edge_rnn.export import Checkpoint, Network, train
@@ -98,8 +100,6 @@ def test_an_interrupted_diagnosis_goes_on(data, tmp_path):
 
 
 def test_the_command_warns_on_stderr_and_in_json(data, tmp_path, capsys):
-    import numpy as np
-
     np.savez(
         tmp_path / "d.npz", x=data.x, scale=data.scale, label=data.label, rec_start=data.rec_start, fs=25.0,
         rec_subject=np.array(data.rec_subject), channels=np.array(data.channels), classes=np.array(data.classes),
@@ -150,3 +150,14 @@ def test_a_diagnosis_of_a_convolution_tells_how_far_back_it_looks(data, tmp_path
     train(data, "cnn", 4, layers=2, out=tmp_path, settings=SETTINGS, epochs=1, diagnose=True)
     found = json.loads((tmp_path / "diagnosis.json").read_text())
     assert "the answer depends on the last 13 samples (0.52 s) alone" in found["notes"]
+
+
+def test_truncated_training_on_recordings_shorter_than_a_window_is_diagnosed_too(data, tmp_path):
+    pieces = 120  # 50 samples each, a window is 32 and its warm-up another 32
+    short = replace(
+        data, rec_start=np.arange(pieces + 1) * 50, rec_id=tuple(str(r) for r in range(pieces)),
+        rec_subject=tuple(str(r // 24) for r in range(pieces)),
+    )  # fmt: skip
+    run = train(short, "gru", 4, out=tmp_path, settings=SETTINGS, epochs=1, tbptt=16, diagnose=True)
+    found = json.loads((run.folder / "diagnosis.json").read_text())
+    assert len(found["epochs"][0]["curve"]) == 32
