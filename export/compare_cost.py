@@ -39,7 +39,7 @@ def make(checkpoint: Path, path: Path, precision: str) -> Made:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         export_bundle(checkpoint, path, precision=precision, steps=PROOF_STEPS)
-    except (EdgeRnnError, LookupError) as error:
+    except EdgeRnnError as error:
         path.unlink(missing_ok=True)
         return Made(None, f"{'float only' if precision == 'int8' else 'not exported'}: {error}")
     return Made(read_bundle(path))

@@ -82,9 +82,12 @@ def shares(salient: Array, channels: tuple[str, ...] | list[str]) -> dict[str, A
 
 
 def chosen_window(networks: list[Network], data: Recordings, window: int, hop: int) -> int:
-    """First sample of the test window that the most networks get right; among equals the middle one."""
+    """First sample of a test window that the most networks get right; among equals a lively one, not the liveliest."""
     starts, _ = data.windows(window, hop)
     found = [score_windows(network, data, window, hop) for network in networks]
     right = np.sum([scores.predicted == scores.truth for scores in found], axis=0)
-    best = np.flatnonzero(right == right.max())
-    return int(starts[best[len(best) // 2]])
+    best = starts[right == right.max()]
+    scale = np.maximum(data.values().std(axis=0), 1e-9)
+    x = data.values() / scale
+    lively = [float(x[s : s + window].std(axis=0).sum()) for s in best]
+    return int(best[np.argsort(lively)[len(best) * 3 // 4]])

@@ -41,7 +41,7 @@ def _sections(report: dict[str, Any], out: Path) -> list[Section]:
         intro = intro.replace(", who chose nothing", "; **they also chose the epoch, so figures are too good**")
     table = Table(["", *found], [[title, *(cell(row) for row in found.values())] for title, cell in ROWS])
     return [
-        Section("", [intro], findings(found)),
+        Section("", [intro], findings(found, data["windows"])),
         Section("The table", tables=[table], points=caveats(report)),
         Section(
             "Accuracy and cost",

@@ -1,12 +1,13 @@
 """How fast networks train, against the length of the sequence, with one thread and with two: the parallelism row.
 
 A sample's cost is what it takes to run it forward and to back-propagate through it. Recurrent cells do the steps of a
-sequence one after the other, whatever the threads; convolutions and attention do them together. Best of several
-repeats: the least disturbed one.
+sequence one after the other, whatever the threads; convolutions and attention do them together. One thread and two take
+turns and the best turn of each counts, the least disturbed one; how busy the machine was is told beside it.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,39 +18,44 @@ from .networks import Network
 
 LENGTHS = (32, 128, 512)
 THREADS = (1, 2)
-BATCH = 32
-LEAST_S = 0.4
-REPEATS = 5
+BATCH = 16
+TURNS = (3, 20)
+"""At least, at most."""
+LEAST_S = 0.5
 
 
 def throughput(
     network: Network, lengths: tuple[int, ...] = LENGTHS, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Samples a second of training: {"lengths", "batch", "samples_per_s": {"1": [...], "2": [...]}}."""
+    """Samples a second: {"lengths", "batch", "samples_per_s": {"1": [...], "2": [...]}, "load", "cores"}."""
     before = torch.get_num_threads()
-    rates: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {str(threads): [] for threads in THREADS}
     try:
-        for threads in THREADS:
-            torch.set_num_threads(threads)
-            rates[str(threads)] = []
-            for length in lengths:
-                rates[str(threads)].append(round(_rate(network, length), 1))
-                on_step()
+        for length in lengths:
+            for threads, seconds in _turns(network, length).items():
+                rates[str(threads)].append(round(BATCH * length / seconds, 1))
+            on_step()
     finally:
         torch.set_num_threads(before)
-    return {"lengths": list(lengths), "batch": BATCH, "samples_per_s": rates}
+    busy = {"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}
+    return {"lengths": list(lengths), "batch": BATCH, "samples_per_s": rates, **busy}
 
 
-def _rate(network: Network, length: int) -> float:
+def _turns(network: Network, length: int) -> dict[int, float]:
+    """Threads -> seconds of the best turn."""
     x = torch.randn(BATCH, length, len(network.mean), generator=torch.Generator().manual_seed(1))
-    best, spent, done = float("inf"), 0.0, 0
+    best, spent, done = dict.fromkeys(THREADS, float("inf")), 0.0, 0
     _once(network, x)
-    while done < REPEATS or spent < LEAST_S:
-        began = time.perf_counter()
-        _once(network, x)
-        took = time.perf_counter() - began
-        best, spent, done = min(best, took), spent + took, done + 1
-    return x.shape[0] * length / best
+    least, most = TURNS
+    while done < least or (spent < LEAST_S and done < most):
+        for threads in THREADS:
+            torch.set_num_threads(threads)
+            began = time.perf_counter()
+            _once(network, x)
+            took = time.perf_counter() - began
+            best[threads], spent = min(best[threads], took), spent + took
+        done += 1
+    return best
 
 
 def _once(network: Network, x: torch.Tensor) -> None:

@@ -11,38 +11,40 @@ from typing import Any
 from .architectures import RECURRENT
 
 Row = dict[str, Any]
+LONGEST = 240
+"""Letters of a reason."""
 
 
-def findings(found: dict[str, Row]) -> list[str]:
-    """The best, whom it ties with, who is cheapest, and where the recurrent networks lose."""
-    told = [_best(found)]
+def findings(found: dict[str, Row], windows: int) -> list[str]:
+    """The best, whom it ties with, who is cheapest, and where the recurrent networks lose; of so many test windows."""
+    told = [_best(found, windows)]
     recurrent = {name: row for name, row in found.items() if row["arch"] in RECURRENT}
     others = {name: row for name, row in found.items() if row["arch"] not in RECURRENT}
     if recurrent and others:
-        told += _against(recurrent, others)
+        told += _against(recurrent, others, windows)
     for name, row in found.items():
         told += [f"**{name}**: {warning}." for warning in row["gradient"]["warnings"][:1]]
     return told
 
 
-def _best(found: dict[str, Row]) -> str:
+def _best(found: dict[str, Row], windows: int) -> str:
     ranked = sorted(found, key=lambda name: -_accuracy(found[name]))
     first = ranked[0]
     top = _accuracy(found[first])
-    tied = [name for name in ranked[1:] if top - _accuracy(found[name]) <= _margin(found, first, name)]
+    tied = [name for name in ranked[1:] if top - _accuracy(found[name]) <= _margin(found, first, name, windows)]
     told = f"Most windows right: **{first}**, {top:.1%}"
     if tied:
-        told += f"; within two standard errors of it: {', '.join(f'{n} {_accuracy(found[n]):.1%}' for n in tied)}"
+        told += f"; within what chance does: {', '.join(f'{n} {_accuracy(found[n]):.1%}' for n in tied)}"
     last = ranked[-1]
     return f"{told}. Fewest: {last}, {_accuracy(found[last]):.1%}."
 
 
-def _against(recurrent: dict[str, Row], others: dict[str, Row]) -> list[str]:
+def _against(recurrent: dict[str, Row], others: dict[str, Row], windows: int) -> list[str]:
     """Where the best of each kind wins; a tie is said to be one."""
     mine, theirs = (max(rows, key=lambda name: _accuracy(rows[name])) for rows in (recurrent, others))
     a, b = recurrent[mine], others[theirs]
     both = {mine: a, theirs: b}
-    apart, tie = _accuracy(a) - _accuracy(b), abs(_accuracy(a) - _accuracy(b)) <= _margin(both, mine, theirs)
+    apart, tie = _accuracy(a) - _accuracy(b), abs(_accuracy(a) - _accuracy(b)) <= _margin(both, mine, theirs, windows)
     verdict = "they tie" if tie else f"the {'recurrent' if apart > 0 else 'other'} one is better"
     named = f"The best recurrent network is {mine} ({_accuracy(a):.1%}), the best other one {theirs}"
     told = [f"{named} ({_accuracy(b):.1%}): {verdict}."]
@@ -64,26 +66,26 @@ def _accuracy(row: Row) -> float:
     return float(row["accuracy"]["windows"]["mean"])
 
 
-def _sd(row: Row) -> float:
-    return float(row["accuracy"]["windows"]["sd"] or 0.0)
-
-
-def _margin(found: dict[str, Row], one: str, other: str) -> float:
-    """Two standard errors of the difference of two means."""
-    pairs = [(_sd(found[name]), len(found[name]["accuracy"]["windows"]["values"])) for name in (one, other)]
-    return 2 * math.sqrt(sum(sd**2 / count for sd, count in pairs))
+def _margin(found: dict[str, Row], one: str, other: str, windows: int) -> float:
+    """Two standard errors of the difference of two means: from seed to seed, and from window to window."""
+    variance = 0.0
+    for name in (one, other):
+        accuracy, right = found[name]["accuracy"]["windows"], _accuracy(found[name])
+        variance += (accuracy["sd"] or 0.0) ** 2 / len(accuracy["values"]) + right * (1 - right) / windows
+    return 2 * math.sqrt(variance)
 
 
 def caveats(report: dict[str, Any]) -> list[str]:
     """Why a cell is empty, and how to read the others."""
-    found, told = report["architectures"], []
+    found = report["architectures"]
+    missing: dict[tuple[str, str], list[str]] = {}
     for name, row in found.items():
-        reasons = {
-            "int8": row["int8"].get("not_measured"),
-            "firmware": row["firmware"].get("not_measured"),
-            "float32 bundle": row["streaming"]["float32"].get("not_measured"),
-        }
-        told += [f"**{name}**, {what}: {reason}" for what, reason in reasons.items() if reason]
+        parts = {"int8": row["int8"], "firmware": row["firmware"], "float32": row["streaming"]["float32"]}
+        for what, part in parts.items():
+            if "not_measured" in part:
+                reason = " ".join(part["not_measured"].split())
+                missing.setdefault((what, reason[:LONGEST]), []).append(name)
+    told = [f"**{', '.join(names)}**, {what}: {reason}" for (what, reason), names in missing.items()]
     off = [n for n, r in found.items() if abs(r["parameters"] / report["budget"] - 1) > 0.1]
     if off:
         named = ", ".join(f"{name} ({found[name]['parameters']:,})" for name in off)
@@ -91,4 +93,10 @@ def caveats(report: dict[str, Any]) -> list[str]:
     count = next(iter(found.values()))["events"]["count"]
     told.append(f"Events: {count:,} labelled stretches, the detector of every fresh bundle; `edge-rnn tune` fits it.")
     told.append("A dash: not measured. `> n`: further than was looked. Times compare within this report alone.")
+    speed = next(iter(found.values()))["parallelism"]
+    if speed["load"] > speed["cores"]:
+        told.append(
+            f"The machine was busy while training speeds were taken (load {speed['load']:g} on {speed['cores']} "
+            "cores): two threads had no two cores to themselves, so that row says little."
+        )
     return told

@@ -241,12 +241,14 @@ def row_of(arch, values, speed=1.0):
 
 
 def test_words_follow_from_figures_and_a_tie_is_called_one():
-    told = " ".join(findings({"gru": row_of("gru", [0.94, 0.96]), "cnn": row_of("cnn", [0.93, 0.95], 5.0)}))
-    assert "Most windows right: **gru**, 95.0%; within two standard errors of it: cnn 94.0%" in told
+    told = " ".join(findings({"gru": row_of("gru", [0.94, 0.96]), "cnn": row_of("cnn", [0.93, 0.95], 5.0)}, 1000))
+    assert "Most windows right: **gru**, 95.0%; within what chance does: cnn 94.0%" in told
     assert "they tie" in told
     assert "cnn is 5.0 times as fast as gru" in told
-    told = " ".join(findings({"gru": row_of("gru", [0.90, 0.901]), "cnn": row_of("cnn", [0.95, 0.951])}))
+    told = " ".join(findings({"gru": row_of("gru", [0.90, 0.901]), "cnn": row_of("cnn", [0.95, 0.951])}, 4000))
     assert "the other one is better" in told
+    told = " ".join(findings({"gru": row_of("gru", [0.94]), "cnn": row_of("cnn", [0.95])}, 500))
+    assert "they tie" in told  # five windows more of 500, on one seed
 
 
 def test_the_command_writes_a_report_and_tells_it_in_json(tmp_path, capsys):
