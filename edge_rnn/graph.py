@@ -16,7 +16,9 @@ Arrays of an int8 graph (docs/numeric.md; S_k holds the shifts S and k of one ma
     sx             (I,)       float32, x_q = sat16(rint(x / sx)); normalisation is folded into layer 0
     l0.ih_w  int8  (G*H, I)   l0.ih_m int32 (G*H,)  l0.ih_S_k int32 (2,)    and the same for l0.hh_*
     l0.b     int32 (G*H,)     l0.bn int32 (H,)  GRU only: b_hn, which is kept apart
-    l1.w     int8  (O, I)     l1.m int32 (O,)  l1.S_k int32 (2,)  l1.b int32 (O,)
+    l1.w     int8  (O, I)     l1.m int32 (O,)  l1.S_k int32 (2,)  l1.b int32 (O,)   a conv layer's the same, (O, K*I)
+    l0.b_z, l0.b_h int32 (H,), l0.zeta, l0.nu int32 (1,) Q24   FastGRNN, in the place of b
+    l0.o     int16 (I,)       window and conv as the first layer: the code of the mean, which they take away
 
 A layer of an int8 graph may have int4 weights (`bits`): int8 here, two in a byte in a bundle (`stored_arrays`).
 """
@@ -67,8 +69,9 @@ class Graph:
         if self.precision == "float32" and not np.all(self.arrays["std"] > 0):
             raise BundleError("std must be positive in every channel: a constant channel cannot be normalised")
         for name, array in self.arrays.items():
-            if name.endswith((".zeta", ".nu")) and not np.all((array >= 0) & (array <= 1)):
-                raise BundleError(f"{name} is {array}, a FastGRNN's zeta and nu lie in 0..1")
+            one = 1 if self.precision == "float32" else 1 << 24
+            if name.endswith((".zeta", ".nu")) and not np.all((array >= 0) & (array <= one)):
+                raise BundleError(f"{name} is {array}, a FastGRNN's zeta and nu lie in 0..{one}")
 
     def expected_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape) of every array of this graph."""
@@ -99,7 +102,7 @@ class Graph:
     @property
     def parameters(self) -> int:
         """Trained numbers: weights and biases, not scales, shifts or normalisation."""
-        edge = {"mean", "std", "sx"}
+        edge = {"mean", "std", "sx", "l0.o"}
         return sum(a.size for n, a in self.arrays.items() if n not in edge and not n.endswith(("_m", ".m", "S_k")))
 
     @property
@@ -160,7 +163,7 @@ def _nibble_arrays(layers: tuple[Layer, ...]) -> dict[str, tuple[int, int]]:
 
 
 def _check_scale(index: int, layer: Layer, precision: Precision, last: bool) -> None:
-    scaled = precision == "int8" and not last and (layer.kind == "dense" or layer.activation == "relu")
+    scaled = precision == "int8" and not last and layer.scaled
     if scaled != (layer.exponent is not None) or (layer.bits is not None and precision != "int8"):
         expected = "an exponent" if scaled else "no exponent"
         raise BundleError(

@@ -44,7 +44,8 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 """Kind -> the sizes it has besides inputs and units; no other layer may have them."""
 STATISTICS = ("mean", "sd", "min", "max", "change")
 """What a statistics layer gives of each channel, in this order; `change` is the mean |x_t - x_(t-1)|."""
-INT8_KINDS = ("dense", "rnn", "gru", "lstm")
+INT8_KINDS = ("dense", "rnn", "gru", "lstm", "fastgrnn", "window", "conv")
+"""Kinds with an exact int8 form (docs/numeric.md); the others are float32 alone."""
 
 MAX_WIDTH = 4096
 MAX_STATE = 1 << 15
@@ -80,7 +81,7 @@ class StateSpec:
 class Layer:
     """One layer. Only an int8 graph's layers have an `exponent` or `bits` (docs/numeric.md); sizes are by kind (SIZES).
 
-    `exponent` e: the activation of a hidden dense or a ReLU RNN layer is int16 in Q(16 - e).
+    `exponent` e: the activation of a layer that is `scaled` is int16 in Q(16 - e).
     `bits` 4: the weights lie in [-7, 7].
     `window`: samples that are seen, the present one included. `kernel` taps lie `dilation` samples apart.
     """
@@ -138,6 +139,20 @@ class Layer:
         return GATES.get(self.kind, 1)
 
     @property
+    def scaled(self) -> bool:
+        """Whether its int8 activation has an exponent of its own, where the layer is no head: nothing bounds it."""
+        return self.kind in ("dense", "conv", "fastgrnn") or self.activation == "relu"
+
+    @property
+    def exact_matrices(self) -> dict[str, int]:
+        """The int8 form's matrices: the prefix of their arrays' names -> columns."""
+        if self.kind == "window":
+            return {}
+        if self.kind == "conv":
+            return {"": self.size("kernel") * self.inputs}
+        return {"": self.inputs} if self.kind == "dense" else {"ih_": self.inputs, "hh_": self.units}
+
+    @property
     def past(self) -> int | None:
         """Samples before the present one that the layer sees; None: all of them."""
         if self.kind in ("rnn", "gru", "lstm", "fastgrnn"):
@@ -179,14 +194,17 @@ class Layer:
 
         `buf`, `k` and `v` hold the past row after row, the oldest first; `seen` counts up to the window and stays.
         """
+        remembered = self._remembered()
         if precision == "int8":
-            names = {"rnn": [("h", "int16")], "gru": [("s", "int32")], "lstm": [("h", "int16"), ("c", "int32")]}
-            return tuple(StateSpec(f"{name}{index}", dtype, self.units) for name, dtype in names.get(self.kind, []))
-        return tuple(StateSpec(f"{name}{index}", "float32", width) for name, width in self._remembered().items())
+            if self.kind in ("gru", "fastgrnn"):
+                remembered = {"s": self.units}
+            types = dict.fromkeys(("s", "c"), "int32")
+            return tuple(StateSpec(f"{n}{index}", types.get(n, "int16"), width) for n, width in remembered.items())
+        return tuple(StateSpec(f"{name}{index}", "float32", width) for name, width in remembered.items())
 
     def arrays(self, index: int, precision: Precision) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape) of each array this layer needs."""
-        needed = self._exact_arrays() if precision == "int8" else self._float_arrays()
+        needed = self._exact_arrays(first=index == 0) if precision == "int8" else self._float_arrays()
         return {f"l{index}.{name}": form for name, form in needed.items()}
 
     def _float_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -210,13 +228,19 @@ class Layer:
             shapes = {"w": (u,), "b": (u,)}
         return {name: ("float32", shape) for name, shape in shapes.items()}
 
-    def _exact_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+    def _exact_arrays(self, first: bool) -> dict[str, tuple[str, tuple[int, ...]]]:
         if self.kind not in INT8_KINDS:
             raise BundleError(f"a {self.kind} layer has no int8 form: its model is float32")
         rows = self.gates * self.units
-        needed: dict[str, tuple[str, tuple[int, ...]]] = {"b": ("int32", (rows,))}
-        heads = {"": self.inputs} if self.kind == "dense" else {"ih_": self.inputs, "hh_": self.units}
-        for head, columns in heads.items():
+        needed: dict[str, tuple[str, tuple[int, ...]]] = {}
+        if first and self.kind in ("window", "conv"):
+            needed["o"] = ("int16", (self.inputs,))
+        if self.kind == "fastgrnn":
+            needed |= {"b_z": ("int32", (rows,)), "b_h": ("int32", (rows,))}
+            needed |= {"zeta": ("int32", (1,)), "nu": ("int32", (1,))}
+        elif self.kind != "window":
+            needed["b"] = ("int32", (rows,))
+        for head, columns in self.exact_matrices.items():
             needed[head + "w"] = ("int8", (rows, columns))
             needed[head + "m"] = ("int32", (rows,))
             needed[head + "S_k"] = ("int32", (2,))

@@ -38,10 +38,11 @@ def check_obligations(layers: tuple[Layer, ...], arrays: Mapping[str, Array]) ->
 
 def _check_layer(index: int, layer: Layer, arrays: Mapping[str, Array]) -> None:
     prefix = f"l{index}."
-    b = np.abs(arrays[prefix + "b"].astype(np.int64))
-    _all_below(b, PRE_ACTIVATION_LIMIT, "|b| in Q16", index, layer, "b")
-    heads = ("",) if layer.kind == "dense" else ("ih_", "hh_")
-    bound = {head: _check_matrix(prefix + head, index, layer, arrays) for head in heads}
+    for name in ("b", "b_z", "b_h"):
+        if prefix + name in arrays:
+            b = np.abs(arrays[prefix + name].astype(np.int64))
+            _all_below(b, PRE_ACTIVATION_LIMIT, f"|{name}| in Q16", index, layer, name)
+    bound = {head: _check_matrix(prefix + head, index, layer, arrays) for head in layer.exact_matrices}
     if layer.kind == "gru":
         bn = np.abs(arrays[prefix + "bn"].astype(np.int64))
         ah = bound["hh_"] + np.concatenate([np.zeros(2 * layer.units, np.int64), bn])
@@ -80,6 +81,6 @@ def _all_below(values: I64, limit: int, what: str, index: int, layer: Layer, nam
 
 def row_name(layer: Layer, row: int) -> str:
     """`row 37 (gate z of unit 5)`, or `row 3` where a layer has no gates."""
-    if layer.kind == "dense":
+    if layer.kind not in GATE_NAMES:
         return f"row {row}"
     return f"row {row} (gate {GATE_NAMES[layer.kind][row // layer.units]} of unit {row % layer.units})"

@@ -16,7 +16,7 @@ from edge_rnn.arrays import Array
 from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, reference_state
 from edge_rnn.errors import UsageError
-from edge_rnn.graph import Graph, Layer
+from edge_rnn.graph import Graph
 
 F64 = npt.NDArray[np.float64]
 
@@ -83,33 +83,25 @@ class Trace:
 def trace(graph: Graph, x: Array) -> Trace:
     """Run a float32 graph in float64 over x (T, N, I) from the zero state and keep every layer's activation."""
     engine, state = NumpyEngine(graph, np.float64), reference_state(graph, x.shape[1])
-    out = np.zeros((x.shape[1], graph.outputs))
-    kept: list[list[Array]] = [[a.copy()] for a in state.arrays]
-    for sample in x:
-        engine.step(sample, state, out)  # type: ignore[arg-type]  # float64 out, as the reference has it
-        for history, array in zip(kept, state.arrays, strict=True):
-            history.append(array.copy())
-    states = {spec.name: np.stack(history) for spec, history in zip(graph.states, kept, strict=True)}
+    steps = [engine.activations(sample, state) for sample in x]
+    found: list[F64] = [np.stack(column) for column in zip(*steps, strict=True)]
     below = (x.astype(np.float64) - graph.arrays["mean"]) / graph.arrays["std"]
-    found, forget = [], []
-    for index, layer in enumerate(graph.layers):
-        w = {name: a.astype(np.float64) for name, a in graph.layer_arrays(index).items()}
-        gate = None
-        if layer.kind == "dense":
-            above = below @ w["w"].T + w["b"]
-            above = np.maximum(above, 0) if layer.activation == "relu" else above
-        else:
-            h = states[f"h{index}"]
-            gate = _forget_gate(layer, w, below, h[:-1]) if layer.kind == "lstm" else None
-            above = h[1:]
-        found.append(above)
-        forget.append(gate)
+    forget: list[F64 | None] = []
+    for index, (layer, above) in enumerate(zip(graph.layers, found, strict=True)):
+        forget.append(_forget_gate(graph, index, below, before(above, 1)) if layer.kind == "lstm" else None)
         below = above
     return Trace(found, forget)
 
 
-def _forget_gate(layer: Layer, w: dict[str, Array], below: F64, h: F64) -> F64:
-    rows = slice(layer.units, 2 * layer.units)
+def before(values: F64, steps: int) -> F64:
+    """What (T, N, width) were `steps` steps ago; zeros before the first."""
+    shifted: F64 = np.concatenate([np.zeros_like(values[:steps]), values[:-steps]])[: len(values)] if steps else values
+    return shifted
+
+
+def _forget_gate(graph: Graph, index: int, below: F64, h: F64) -> F64:
+    w, units = {n: a.astype(np.float64) for n, a in graph.layer_arrays(index).items()}, graph.layers[index].units
+    rows = slice(units, 2 * units)
     p = below @ w["w_ih"][rows].T + w["b_ih"][rows] + h @ w["w_hh"][rows].T + w["b_hh"][rows]
     gate: F64 = 0.5 + 0.5 * np.tanh(0.5 * p)
     return gate

@@ -46,7 +46,10 @@ def choose_input_scale(
         raise UsageError(f"input scale is {mode!r}, expected {', '.join(MODES)}")
     if mode == "lsb" and calibration.lsb is None:
         raise UsageError("input scale lsb needs data that are int16 codes times `scale`, these are not: use auto")
-    r = code_values(calibration.reach, None if mode == "range" else calibration.lsb)
+    reach = calibration.reach
+    if graph.layers[0].kind in ("window", "conv"):
+        reach = reach + np.abs(graph.arrays["mean"])  # these keep codes less the mean's
+    r = code_values(reach, None if mode == "range" else calibration.lsb)
     e = _search(graph, calibration, r, build) if mode == "auto" else np.zeros(graph.inputs, int)
     sx = _scaled(r, e)
     codes = quantize_input(calibration.samples, sx)
@@ -91,8 +94,9 @@ def _search(graph: Graph, calibration: Calibration, r: F64, build: Callable[[Arr
                 known[key] = float(np.sqrt(np.mean((activations[-1][valid] / 65536 - wanted) ** 2)))
         return known[key]
 
-    name = "l0.w" if graph.layers[0].kind == "dense" else "l0.w_ih"
-    weights = np.abs(graph.arrays[name]).max(axis=0).astype(np.float64)
+    first = next(index for index, layer in enumerate(graph.layers) if layer.kind != "window")
+    a = graph.layer_arrays(first)
+    weights = np.abs(a["w"] if "w" in a else a["w_ih"]).reshape(-1, graph.inputs).max(axis=0).astype(np.float64)
     starts = [np.zeros(graph.inputs, np.int64), equal_columns(r / graph.arrays["std"])]  # the latter is qat.py's
     equal = equal_columns(weights * r / graph.arrays["std"])
     starts += [np.clip(equal + shift, SMALLEST_E, LARGEST_E) for shift in range(-3, 4)]

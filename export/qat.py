@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from edge_rnn.errors import UsageError
-from edge_rnn.layer import INT8_KINDS
 
 from .input_scale import code_values, equal_columns
 from .networks import Network
@@ -23,6 +22,9 @@ from .torch_layers import EVERY
 
 START = 0.75
 """Share of the epochs after which training sees rounded weights; before, the exact ones find their place."""
+
+KINDS = ("dense", "rnn", "gru", "lstm", "fastgrnn")
+"""Layers whose weights are rounded in training; others have an int8 form all the same, by rounding afterwards."""
 
 
 def first_rounded(epochs: int) -> int:
@@ -45,9 +47,9 @@ class Rounded(nn.Module):
         super().__init__()
         if bits not in LARGEST_WEIGHT:
             raise UsageError(f"quantization-aware training takes 8 or 4 bits, got {bits}")
-        strange = [layer.kind for layer in network.graph_layers if layer.kind not in INT8_KINDS]
+        strange = [layer.kind for layer in network.graph_layers if layer.kind not in KINDS]
         if strange:
-            raise UsageError(f"a {strange[0]} layer has no int8 form: train the network without --qat")
+            raise UsageError(f"--qat does not know {strange[0]} layers: train the network without it")
         self.network = network
         self.largest = LARGEST_WEIGHT[bits]
         self.active = True

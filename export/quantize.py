@@ -59,7 +59,10 @@ def quantize(
         raise UsageError(f"rounding is {rounding!r}, expected together or nearest")
     strange = [layer.kind for layer in graph.layers if layer.kind not in INT8_KINDS]
     if strange:
-        raise UsageError(f"a {strange[0]} layer has no int8 form: export the network with --precision float32")
+        raise UsageError(
+            f"the {strange[0]} layers of this network have no exact int8 form (docs/numeric.md): "
+            "export it with --precision float32"
+        )
     exponents = choose_exponents(graph, calibration)
     moments = input_moments(graph, calibration) if rounding == "together" else None
 
@@ -91,31 +94,45 @@ def quantize_with(
     mean, std = (graph.arrays[name].astype(np.float64) for name in ("mean", "std"))
     layers: list[Layer] = []
     arrays: dict[str, Array] = {"sx": sx}
-    s_in = Q15
+    if graph.layers[0].kind in ("window", "conv"):
+        arrays["l0.o"] = np.clip(np.rint(mean / sx), -32768, 32767).astype(np.int16)
+        mean = mean - arrays["l0.o"] * sx.astype(np.float64)
+    s_in, folded = Q15, False
     for index, (layer, exponent) in enumerate(zip(graph.layers, exponents, strict=True)):
+        if layer.kind == "window":
+            layers.append(layer)
+            continue
         w = {name: a.astype(np.float64) for name, a in graph.layer_arrays(index).items()}
-        if index == 0:
+        if not folded:
             w = fold_input(w, mean, std, sx)
         if moments is not None:
             a = moments[index]
-            if index == 0:
-                unit = np.append(1 / (sx.astype(np.float64) * 2.0**15), np.ones(len(a) - len(sx)))
+            if not folded:
+                unit = np.ones(len(a))
+                columns = layer.inputs * (layer.kernel or 1)
+                unit[:columns] = np.tile(1 / (sx.astype(np.float64) * 2.0**15), columns // len(sx))
                 a = a * unit[:, None] * unit
             w = round_together(layer, w, a, LARGEST_WEIGHT[bits])
         s_out = Q15 if exponent is None else 2.0 ** -(16 - exponent)
-        made = _dense(w, s_in, bits) if layer.kind == "dense" else _recurrent(layer, w, s_in, s_out, bits)
+        made = _dense(w, s_in, bits) if layer.kind in ("dense", "conv") else _recurrent(layer, w, s_in, s_out, bits)
         arrays.update({f"l{index}.{name}": array for name, array in made.items()})
         layers.append(dataclasses.replace(layer, exponent=exponent, bits=None if bits == 8 else bits))
-        s_in = s_out
+        s_in, folded = s_out, True
     return Graph("int8", tuple(layers), arrays)
 
 
 def fold_input(w: dict[str, Array], mean: F64, std: F64, sx: Array) -> dict[str, Array]:
-    """Normalisation, then the input scales, into the first layer: it then takes integers of scale 2^-15."""
-    matrix, bias = ("w", "b") if "w" in w else ("w_ih", "b_ih")
-    scaled = w[matrix] / std
-    shifted = w[bias] - (scaled * mean).sum(axis=1)
-    return {**w, matrix: scaled * sx.astype(np.float64) * 2.0**15, bias: shifted}
+    """Normalisation, then the input scales, into the first matrix: it then takes integers of scale 2^-15.
+
+    A matrix over several samples (behind a window, of a convolution) has the channels of each, one after the other.
+    """
+    matrix = "w" if "w" in w else "w_ih"
+    samples = w[matrix].shape[1] // len(mean)
+    scaled = w[matrix] / np.tile(std, samples)
+    shift = (scaled * np.tile(mean, samples)).sum(axis=1)
+    biases = [name for name in ("b", "b_ih", "b_z", "b_h") if name in w]
+    made = {**w, matrix: scaled * np.tile(sx.astype(np.float64), samples) * 2.0**15}
+    return made | {name: w[name] - shift for name in biases}
 
 
 def quantize_matrix(w: F64, s_in: float, bits: int = 8) -> dict[str, Array]:
@@ -130,8 +147,8 @@ def quantize_matrix(w: F64, s_in: float, bits: int = 8) -> dict[str, Array]:
 
 
 def choose_exponents(graph: Graph, calibration: Calibration) -> list[int | None]:
-    """The smallest e >= 1 of each hidden dense and ReLU RNN layer for which its activations fit, None elsewhere."""
-    scaled = [layer.kind == "dense" or layer.activation == "relu" for layer in graph.layers[:-1]]
+    """The smallest e >= 1 of each hidden layer that is `scaled` for which its activations fit, None elsewhere."""
+    scaled = [layer.scaled for layer in graph.layers[:-1]]
     if not any(scaled):
         return [None] * len(graph.layers)
     x, valid = calibration.blocks(len(calibration.samples))
@@ -156,6 +173,10 @@ def _dense(w: dict[str, Array], s_in: float, bits: int) -> dict[str, Array]:
 def _recurrent(layer: Layer, w: dict[str, Array], s_in: float, s_state: float, bits: int) -> dict[str, Array]:
     made = {f"ih_{name}": array for name, array in quantize_matrix(w["w_ih"], s_in, bits).items()}
     made.update({f"hh_{name}": array for name, array in quantize_matrix(w["w_hh"], s_state, bits).items()})
+    if layer.kind == "fastgrnn":
+        made.update({name: _q16(w[name]) for name in ("b_z", "b_h")})
+        made.update({name: np.rint(w[name] * 2.0**24).astype(np.int32) for name in ("zeta", "nu")})
+        return made
     merged = w["b_ih"] + w["b_hh"]
     if layer.kind == "gru":
         apart = slice(2 * layer.units, None)  # r multiplies ah_n + b_hn, so b_hn cannot join b_in

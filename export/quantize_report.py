@@ -135,7 +135,7 @@ def _layer(
         name=f"layer {index} ({layer.kind})",
         bits=layer.bits or 8,
         exponent=layer.exponent,
-        largest_weight=max(float(np.abs(w).max()) for w in weights),
+        largest_weight=max((float(np.abs(w).max()) for w in weights), default=0.0),
         largest_activation=float(np.abs(reference.activations[index][valid]).max()),
         saturated=0.0 if head else float(((values == 32767) | (values == -32768)).mean()),
         float_bytes=_bytes(graph.layer_arrays(index)),

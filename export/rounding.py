@@ -13,35 +13,51 @@ import numpy as np
 from edge_rnn.arrays import Array
 from edge_rnn.graph import Graph, Layer
 
-from .calibration import F64, Calibration, trace
+from .calibration import F64, Calibration, before, trace
 
 DAMPING = 0.01
 """Share of each input's mean square that is taken as independent of the others: guards inputs that move as one."""
 
 
 def input_moments(graph: Graph, calibration: Calibration) -> list[F64]:
-    """Per layer E[a a^T] of a = (what comes in, h before the step if it has one, 1), by the float64 network.
+    """Per layer E[a a^T] of a = (what its matrix multiplies, h before the step if it has one, 1), by float64.
 
-    What comes into layer 0 is x in physical units.
+    What the samples themselves come into is in physical units; less their mean where a past is kept of them, as
+    docs/numeric.md has it. A window has no matrix: zeros.
     """
     x, valid = calibration.blocks(len(calibration.samples))
     below: F64 = x.astype(np.float64)
+    keeps_samples = graph.layers[0].kind in ("window", "conv")
+    if keeps_samples:
+        below -= graph.arrays["mean"]
+    physical = True
     found = []
     for layer, above in zip(graph.layers, trace(graph, x).activations, strict=True):
+        if layer.kind == "window":
+            std = np.tile(graph.arrays["std"].astype(np.float64), layer.units // graph.inputs) if physical else 1.0
+            found.append(np.zeros((0, 0)))
+            below = above * std
+            continue
         parts = [below]
-        if layer.kind != "dense":
-            parts.append(np.concatenate([np.zeros_like(above[:1]), above[:-1]]))
+        if layer.kind == "conv":
+            taps = layer.size("kernel")
+            parts = [before(below, (taps - 1 - k) * layer.size("dilation")) for k in range(taps)]
+        elif layer.kind != "dense":
+            parts.append(before(above, 1))
         a = np.concatenate([*parts, np.ones((*below.shape[:2], 1))], axis=2)[valid]
         found.append(a.T @ a / len(a))
-        below = above
+        below, physical = above, False
     return found
 
 
 def round_together(layer: Layer, w: dict[str, Array], moments: F64, largest: int) -> dict[str, Array]:
     """The layer's float64 weights moved onto the int8 or int4 grid, and its biases with what is left."""
-    if layer.kind == "dense":
+    if layer.kind in ("dense", "conv"):
         W, b = _spread([w["w"]], w["b"], moments, largest)
         return {"w": W[0], "b": b}
+    if layer.kind == "fastgrnn":  # both sums get the same matrices, so both biases take what is left
+        W, left = _spread([w["w_ih"], w["w_hh"]], np.zeros(layer.units), moments, largest)
+        return {**w, "w_ih": W[0], "w_hh": W[1], "b_z": w["b_z"] + left, "b_h": w["b_h"] + left}
     inputs, rows = layer.inputs, layer.gates * layer.units
     # r multiplies ah_n + b_hn in a GRU, so the recurrent half of these rows stands on its own.
     together = 2 * layer.units if layer.kind == "gru" else rows

@@ -18,6 +18,7 @@ from edge_rnn.engines.lut import TANH_KNOTS
 from edge_rnn.graph import Graph, Layer
 
 from .onnx_body import Body
+from .to_onnx_layers import append
 
 FLAT = 1 << 20
 """The table spans u = p + 2^20 in [0, 2^21]; beyond, tanh(p / 2) is flat."""
@@ -30,14 +31,14 @@ def write_exact(graph: Graph, body: Body) -> None:
     rounded = body.add("Round", [body.add("Div", ["x", sx], "x_scaled")], "x_rounded")
     ends = [body.constant(f"x_{end}", np.array(v, np.float32)) for end, v in (("min", -32768), ("max", 32767))]
     below = body.add("Cast", [body.add("Clip", [rounded, *ends], "x_clipped")], "x_q", to=TensorProto.INT32)
+    if "l0.o" in graph.arrays:
+        centred = w.op("Sub", w.wide(below), w.vector("o", graph.arrays["l0.o"]))
+        below = w.operand(w.op("Clip", centred, -32768, 32767))
     for index, layer in enumerate(graph.layers):
         w.prefix = f"l{index}."
         arrays = graph.layer_arrays(index)
-        if layer.kind == "dense":
-            below = _dense(w, layer, arrays, below)
-        else:
-            states = [state.name for state in layer.states(index, "int8")]
-            below = _CELLS[layer.kind](w, layer, arrays, below, *states)
+        states = [state.name for state in layer.states(index, "int8")]
+        below = _LAYERS[layer.kind](w, layer, arrays, below, *states)
     body.add("Cast", [below], "y_q", to=TensorProto.INT32)
     as_float = body.add("Cast", ["y_q"], "y_q_float", to=TensorProto.FLOAT)
     body.add("Div", [as_float, body.constant("one_q16", np.array(65536, np.float32))], "y")
@@ -183,9 +184,44 @@ def _gru(w: Writer, layer: Layer, a: dict[str, Array], below: str, s_name: str) 
     return _gru_output(w, new1)
 
 
-def _gru_output(w: Writer, s1: str) -> str:
-    """H of s + 2^28."""
-    return w.operand(w.sat16(w.op("Div", w.op("Add", s1, 4096), 8192), 1 << 15))
+def _gru_output(w: Writer, s1: str, offset: int = 1 << 28) -> str:
+    """H of s + offset."""
+    return w.operand(w.sat16(w.op("Div", w.op("Add", s1, 4096), 8192), offset >> 13))
+
+
+def _fastgrnn(w: Writer, layer: Layer, a: dict[str, Array], below: str, s_name: str) -> str:
+    assert layer.exponent is not None
+    e, s = layer.exponent, w.wide(f"{s_name}_in")
+    ax1, ax_offset = w.product(a, "ih_", below)
+    ah1, ah_offset = w.product(a, "hh_", _gru_output(w, w.op("Add", s, 1 << 29), 1 << 29))
+    a1, offset = w.op("Add", ax1, ah1), ax_offset + ah_offset
+    b_z, b_h = (a[name].astype(np.int64) - offset for name in ("b_z", "b_h"))
+    z = w.sigmoid(w.op("Add", a1, w.vector("b_z", b_z + FLAT)))
+    tanh1 = w.sigmoid(w.op("Add", w.op("Mul", a1, 2), w.vector("b_h", 2 * b_h + FLAT)))
+    gate1 = w.mulr24(w.op("Sub", 1 << 24, z), w.vector("zeta", a["zeta"]))
+    gate = w.op("Add", gate1, w.vector("nu", a["nu"].astype(np.int64) - (1 << 32)))
+    product = w.op("Mul", gate, w.op("Sub", tanh1, 1 << 23))  # within 2^48
+    n1 = w.op("Div", w.op("Add", product, (1 << 48) + (1 << (17 + e))), 1 << (18 + e))  # n + 2^(30-e)
+    both1 = w.op("Add", n1, w.mulr24(s, z))
+    new = w.clipped(both1, -(1 << 29), 1 << 29, (1 << 32) + (1 << (30 - e)))
+    w.state(new, s_name, TensorProto.INT32)
+    return _gru_output(w, w.op("Add", new, 1 << 29), 1 << 29)
+
+
+def _window(w: Writer, layer: Layer, a: dict[str, Array], below: str, buf: str) -> str:
+    return w.operand(append(w.body, buf, layer.units, layer.inputs, w.op("Cast", below, to=TensorProto.INT16)))
+
+
+def _conv(w: Writer, layer: Layer, a: dict[str, Array], below: str, *bufs: str) -> str:
+    inputs, past = layer.inputs, layer.past or 0
+    for buf in bufs:
+        new = w.op("Cast", below, to=TensorProto.INT16)
+        whole = w.op("Concat", f"{buf}_in", new, axis=1)
+        w.body.slice(whole, inputs, (past + 1) * inputs, 1, f"{buf}_out")
+        rows = np.arange(0, past + 1, layer.size("dilation"))
+        columns = (rows[:, None] * inputs + np.arange(inputs)).reshape(-1)
+        below = w.operand(w.op("Gather", whole, w.vector("columns", columns), axis=1))
+    return _dense(w, layer, a, below)
 
 
 def _lstm(w: Writer, layer: Layer, a: dict[str, Array], below: str, h_name: str, c_name: str) -> str:
@@ -210,4 +246,12 @@ def _lstm(w: Writer, layer: Layer, a: dict[str, Array], below: str, h_name: str,
     return operand
 
 
-_CELLS: dict[str, Callable[..., str]] = {"rnn": _rnn, "gru": _gru, "lstm": _lstm}
+_LAYERS: dict[str, Callable[..., str]] = {
+    "dense": _dense,
+    "rnn": _rnn,
+    "gru": _gru,
+    "lstm": _lstm,
+    "fastgrnn": _fastgrnn,
+    "window": _window,
+    "conv": _conv,
+}

@@ -38,7 +38,7 @@ def fastgrnn(body: Body, index: int, layer: Layer, w: Weights, below: str) -> st
 
 def window(body: Body, index: int, layer: Layer, w: Weights, below: str) -> str:
     """The state after the step is the output."""
-    return _append(body, f"buf{index}", layer.units, layer.inputs, below)
+    return append(body, f"buf{index}", layer.units, layer.inputs, below)
 
 
 def statistics(body: Body, index: int, layer: Layer, w: Weights, below: str) -> str:
@@ -92,8 +92,8 @@ def attention(body: Body, index: int, layer: Layer, w: Weights, below: str) -> s
     qkv = body.add("Gemm", [normed, named["w_qkv"], named["b_qkv"]], p + "qkv", transB=1)
     thirds = body.constant(p + "thirds", np.full(3, d, np.int64))
     body.add("Split", [qkv, thirds], p + "q", p + "new_k", p + "new_v", axis=1)
-    k = _append(body, f"k{index}", rows * d, d, p + "new_k")
-    v = _append(body, f"v{index}", rows * d, d, p + "new_v")
+    k = append(body, f"k{index}", rows * d, d, p + "new_k")
+    v = append(body, f"v{index}", rows * d, d, p + "new_v")
     none, one, most = (body.constant(f"{p}{n}", np.array(n, np.float32)) for n in (0, 1, rows))
     seen = body.add("Clip", [body.add("Add", [f"seen{index}_in", one], p + "steps"), none, most], f"seen{index}_out")
 
@@ -138,7 +138,7 @@ def _norm(body: Body, below: str, weight: str, bias: str, name: str) -> str:
     return body.add("LayerNormalization", [below, weight, bias], name, axis=-1, epsilon=EPSILON)
 
 
-def _append(body: Body, state: str, width: int, row: int, new: str) -> str:
+def append(body: Body, state: str, width: int, row: int, new: str) -> str:
     """The state without its oldest row, and the new one behind it."""
     kept = body.slice(f"{state}_in", row, width, 1, f"{state}.kept")
     return body.add("Concat", [kept, new], f"{state}_out", axis=1)

@@ -44,15 +44,24 @@ def dequantize(graph: Graph) -> Graph:
     """The float32 graph that an int8 graph stands for: its rounded weights, without any rounding of activations."""
     sx = graph.arrays["sx"].astype(np.float64)
     arrays = {"mean": np.zeros(graph.inputs, np.float32), "std": (sx * 2.0**15).astype(np.float32)}
+    if "l0.o" in graph.arrays:
+        arrays["mean"] = (graph.arrays["l0.o"] * sx).astype(np.float32)
     layers, s_in = [], Q15
     for index, layer in enumerate(graph.layers):
         a, p = graph.layer_arrays(index), f"l{index}."
+        if layer.kind == "window":
+            layers.append(layer)
+            continue
         s_out = Q15 if layer.exponent is None else 2.0 ** -(16 - layer.exponent)
-        bias = a["b"] / 65536
-        if layer.kind == "dense":
+        bias = a.get("b", np.zeros(0)) / 65536
+        if layer.kind in ("dense", "conv"):
             arrays[p + "w"], arrays[p + "b"] = _floats(a, "", s_in), bias.astype(np.float32)
         else:
             arrays[p + "w_ih"], arrays[p + "w_hh"] = _floats(a, "ih_", s_in), _floats(a, "hh_", s_out)
+        if layer.kind == "fastgrnn":
+            for name, one in (("b_z", 65536), ("b_h", 65536), ("zeta", 1 << 24), ("nu", 1 << 24)):
+                arrays[p + name] = (a[name] / one).astype(np.float32)
+        elif layer.kind not in ("dense", "conv"):
             apart = a["bn"] / 65536 if "bn" in a else np.zeros(0)
             arrays[p + "b_ih"] = bias.astype(np.float32)
             arrays[p + "b_hh"] = np.concatenate([np.zeros(len(bias) - len(apart)), apart]).astype(np.float32)

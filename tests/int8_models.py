@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from edge_rnn.graph import GATES, Graph, Layer
+from edge_rnn.graph import Graph, Layer
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_NAMES = ["GRU", "GRU_wide_input", "GRU2", "GRU5_normalised", "LSTM", "RNN"]
-KINDS = ["gru", "lstm", "rnn", "relu", "dense", "linear"]
+RECURRENT = ["gru", "lstm", "rnn", "relu", "dense", "linear"]
+KINDS = [*RECURRENT, "fastgrnn", "window", "conv", "conv_linear"]
 """Hidden layers for `random_layers`."""
 
 
@@ -41,12 +43,15 @@ def random_graph(rng, layers: list[Layer], gain_bits: tuple[float, float] = (14,
     """An int8 graph with random integers; the largest |rq| of a row is 2^gain_bits[0] .. 2^gain_bits[1]."""
     arrays = {"sx": np.exp(rng.uniform(-8, 3, layers[0].inputs)).astype(np.float32)}
     for index, layer in enumerate(layers):
-        rows = GATES[layer.kind] * layer.units
-        arrays[f"l{index}.b"] = _bias(rng, rows)
-        if layer.kind == "gru":
-            arrays[f"l{index}.bn"] = _bias(rng, layer.units)
-        parts = {"": layer.inputs} if layer.kind == "dense" else {"ih_": layer.inputs, "hh_": layer.units}
-        for part, columns in parts.items():
+        rows = layer.gates * layer.units
+        for name, (dtype, shape) in layer.arrays(index, "int8").items():
+            if name.endswith((".b", ".bn", ".b_z", ".b_h")):
+                arrays[name] = _bias(rng, shape[0])
+            if name.endswith((".zeta", ".nu")):
+                arrays[name] = rng.integers(0, rng.choice([1 << 18, (1 << 24) + 1]), shape).astype(dtype)
+            if name.endswith(".o"):
+                arrays[name] = rng.integers(-32768, 32768, shape).astype(dtype)
+        for part, columns in layer.exact_matrices.items():
             largest = 7 if layer.bits == 4 else 127
             w = rng.integers(-largest, largest + 1, (rows, columns)) * (
                 rng.random((rows, columns)) < rng.uniform(0.2, 1)
@@ -59,13 +64,25 @@ def random_graph(rng, layers: list[Layer], gain_bits: tuple[float, float] = (14,
 
 
 def random_layers(rng, kinds: list[str], inputs: int, widths: list[int], outputs: int) -> list[Layer]:
-    """Hidden layers of `kinds` ("relu" is a ReLU RNN, "dense" a ReLU layer, "linear" one without) and a head."""
+    """Hidden layers of `kinds` ("relu" is a ReLU RNN, "dense" a ReLU layer, "linear" one without) and a head.
+
+    A window sees so many samples that it has about as many units as it was to have.
+    """
     forms = {"relu": ("rnn", "relu"), "dense": ("dense", "relu"), "linear": ("dense", "none")}
+    forms |= {"conv": ("conv", "relu"), "conv_linear": ("conv", "none"), "window": ("window", "none")}
     layers = []
     for name, width in zip(kinds, widths, strict=True):
         kind, activation = forms.get(name, (name, "tanh"))
-        exponent = int(rng.integers(1, 17)) if name in forms else None
-        layers.append(Layer(kind, inputs, width, activation, exponent, 4 if rng.random() < 0.3 else None))
+        sizes = {}
+        if kind == "window":
+            sizes["window"] = max(2, width // inputs)
+            width = sizes["window"] * inputs
+        if kind == "conv":
+            sizes = {"kernel": int(rng.integers(1, 6)), "dilation": int(rng.integers(1, 5))}
+        layer = Layer(kind, inputs, width, activation, **sizes)
+        exponent = int(rng.integers(1, 17)) if layer.scaled else None
+        bits = 4 if rng.random() < 0.3 and kind != "window" else None
+        layers.append(replace(layer, exponent=exponent, bits=bits))
         inputs = width
     return [*layers, Layer("dense", inputs, outputs, "none")]
 
@@ -87,13 +104,13 @@ def _multipliers(total, bits):
 def float_graph(rng, kinds: list[str], inputs: int, outputs: int, units: int | None = None) -> Graph:
     """A float32 graph with random weights of the size PyTorch starts with; kinds as in `random_layers`."""
     widths = [units or int(n) for n in rng.integers(1, 12, len(kinds))]
-    layers = [
-        Layer(a.kind, a.inputs, a.units, a.activation) for a in random_layers(rng, kinds, inputs, widths, outputs)
-    ]
+    layers = [replace(a, exponent=None, bits=None) for a in random_layers(rng, kinds, inputs, widths, outputs)]
     mean, std = rng.normal(0, 1, inputs), np.exp(rng.normal(0, 0.5, inputs))
     arrays = {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
     for index, layer in enumerate(layers):
         size = 1 / np.sqrt(layer.units)
         for name, (_, shape) in layer.arrays(index, "float32").items():
             arrays[name] = rng.uniform(-size, size, shape).astype(np.float32)
+            if name.endswith((".zeta", ".nu")):
+                arrays[name] = rng.uniform(0, 0.8 if name.endswith("zeta") else 0.05, shape).astype(np.float32)
     return Graph("float32", tuple(layers), arrays)

@@ -22,8 +22,13 @@ class Model:
         self.layers, self.weights, self.table = layers, weights, table
         self.state = {}
         for i, layer in enumerate(layers):
-            for name in {"rnn": "h", "gru": "s", "lstm": "hc", "dense": ""}[layer.kind]:
+            for name in {"rnn": "h", "gru": "s", "lstm": "hc", "fastgrnn": "s"}.get(layer.kind, ""):
                 self.state[f"{name}{i}"] = [0] * layer.units
+            past = layer.window if layer.kind == "window" else 0
+            if layer.kind == "conv":
+                past = (layer.kernel - 1) * layer.dilation
+            if past:
+                self.state[f"buf{i}"] = [0] * (past * layer.inputs)
 
     def f(self, p: int, sh: int) -> int:
         a = min(abs(p), 256 * 2**sh - 1)
@@ -50,6 +55,8 @@ class Model:
 
     def step(self, xq: list[int]) -> list[int]:
         a = xq
+        if "l0.o" in self.weights:
+            a = [saturate(v - o, 16) for v, o in zip(xq, self.weights["l0.o"], strict=True)]
         for i, layer in enumerate(self.layers):
             a = getattr(self, layer.kind)(i, layer, a)
         return a
@@ -61,6 +68,32 @@ class Model:
     def dense(self, i, layer, a):
         p = [v + b for v, b in zip(self.rq(f"l{i}.", a), self.weights[f"l{i}.b"], strict=True)]
         return p if layer.exponent is None else [self.activation(layer, v) for v in p]
+
+    def window(self, i, layer, a):
+        self.state[f"buf{i}"] = self.state[f"buf{i}"][len(a) :] + a
+        return self.state[f"buf{i}"]
+
+    def conv(self, i, layer, a):
+        past = [*self.state.get(f"buf{i}", []), *a]
+        rows = [past[j : j + layer.inputs] for j in range(0, len(past), layer.inputs)]
+        if f"buf{i}" in self.state:
+            self.state[f"buf{i}"] = past[len(a) :]
+        return self.dense(i, layer, [v for row in rows[:: layer.dilation] for v in row])
+
+    def fastgrnn(self, i, layer, x):
+        old, b_z, b_h = self.state[f"s{i}"], self.weights[f"l{i}.b_z"], self.weights[f"l{i}.b_h"]
+        [zeta], [nu] = self.weights[f"l{i}.zeta"], self.weights[f"l{i}.nu"]
+        ax = self.rq(f"l{i}.ih_", x)
+        ah = self.rq(f"l{i}.hh_", [saturate((s + 4096) >> 13, 16) for s in old])
+        new = []
+        for j, s in enumerate(old):
+            a = ax[j] + ah[j]
+            z = self.sigma(a + b_z[j])
+            g = floor_shift((2**24 - z) * zeta, 24) + nu
+            n = floor_shift(g * self.tanh(a + b_h[j]), 18 + layer.exponent)
+            new.append(max(-(2**29), min(2**29, n + floor_shift(s * z, 24))))
+        self.state[f"s{i}"] = new
+        return [saturate((s + 4096) >> 13, 16) for s in new]
 
     def sums(self, i, layer, a, h):
         ax = [v + b for v, b in zip(self.rq(f"l{i}.ih_", a), self.weights[f"l{i}.b"], strict=True)]
@@ -113,21 +146,36 @@ def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int) -> di
         made[name + "m"] = [max(1, round(v * 2.0**S)) for v in f]
         made[name + "S_k"] = [S, max(0, 33 - S)]
 
+    mean, folded = w["mean"], False
+    if layers[0].kind in ("window", "conv"):
+        made["l0.o"] = [max(-32768, min(32767, round(mu / x))) for mu, x in zip(mean, sx, strict=True)]
+        mean = [mu - o * x for mu, o, x in zip(mean, made["l0.o"], sx, strict=True)]
     for i, (layer, e) in enumerate(zip(layers, exponents, strict=True)):
+        if layer.kind == "window":
+            continue
         p, ih, bias = f"l{i}.", "w_ih", "b_ih"
-        if layer.kind == "dense":
+        if layer.kind in ("dense", "conv"):
             ih, bias = "w", "b"
+        if layer.kind == "fastgrnn":
+            bias = "b_z"
         rows, b = w[p + ih], list(w[p + bias])
-        if i == 0:
-            rows = [[v / d for v, d in zip(row, w["std"], strict=True)] for row in rows]
-            b = [
-                bi - math.fsum(v * mu for v, mu in zip(r, w["mean"], strict=True))
-                for bi, r in zip(b, rows, strict=True)
-            ]
-            rows = [[v * x * 2.0**15 for v, x in zip(row, sx, strict=True)] for row in rows]
+        b_h = list(w.get(p + "b_h", []))
+        if not folded:
+            times = len(rows[0]) // len(mean)
+            rows = [[v / d for v, d in zip(row, w["std"] * times, strict=True)] for row in rows]
+            moved = [math.fsum(v * mu for v, mu in zip(r, mean * times, strict=True)) for r in rows]
+            b, b_h = ([bi - v for bi, v in zip(values, moved, strict=False)] for values in (b, b_h))
+            rows = [[v * x * 2.0**15 for v, x in zip(row, list(sx) * times, strict=True)] for row in rows]
+        folded = True
         s_out = 2.0**-15 if e is None else 2.0 ** -(16 - e)
-        matrix(p if layer.kind == "dense" else p + "ih_", rows, s_in)
-        if layer.kind != "dense":
+        matrix(p if layer.kind in ("dense", "conv") else p + "ih_", rows, s_in)
+        if layer.kind == "fastgrnn":
+            matrix(p + "hh_", w[p + "w_hh"], s_out)
+            made[p + "b_z"], made[p + "b_h"] = ([round(v * 65536) for v in values] for values in (b, b_h))
+            made[p + "zeta"], made[p + "nu"] = ([round(v * 2.0**24) for v in w[p + name]] for name in ("zeta", "nu"))
+            s_in = s_out
+            continue
+        if layer.kind not in ("dense", "conv"):
             matrix(p + "hh_", w[p + "w_hh"], s_out)
             merged = len(b) if layer.kind != "gru" else 2 * layer.units
             b_hh = w[p + "b_hh"]

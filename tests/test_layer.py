@@ -3,7 +3,7 @@
 import pytest
 
 from edge_rnn.errors import BundleError
-from edge_rnn.layer import ACTIVATIONS, MAX_STATE, SIZES, Layer
+from edge_rnn.layer import ACTIVATIONS, INT8_KINDS, MAX_STATE, SIZES, Layer
 
 GOOD = {
     "conv": {"kind": "conv", "inputs": 3, "units": 4, "activation": "relu", "kernel": 3, "dilation": 2},
@@ -61,7 +61,7 @@ def test_every_kind_with_sizes_has_a_case_here():
     assert set(SIZES) <= set(GOOD)
 
 
-@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("kind", sorted(set(GOOD) - set(INT8_KINDS)))
 def test_a_kind_without_an_integer_form_says_so(kind):
     with pytest.raises(BundleError, match="no int8 form"):
         Layer.from_json(GOOD[kind]).arrays(0, "int8")

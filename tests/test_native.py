@@ -17,7 +17,7 @@ from edge_rnn.engines.numpy import NumpyEngine, open_graph, reference_state
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
 
-from .int8_models import GOLDEN_NAMES, KINDS, float_graph, golden_graph, random_graph, random_layers, read_golden
+from .int8_models import GOLDEN_NAMES, RECURRENT, float_graph, golden_graph, random_graph, random_layers, read_golden
 
 try:
     VARIANTS = native.variants()
@@ -63,7 +63,7 @@ def test_every_golden_logit_comes_out_of_every_variant(name, isa):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_state_crosses_between_native_and_numpy_at_any_step(isa, seed):
     rng = np.random.default_rng(seed)
-    kinds = [str(k) for k in rng.choice(KINDS, 3)]
+    kinds = [str(k) for k in rng.choice(RECURRENT, 3)]
     widths = [int(w) for w in rng.integers(1, 40, 3)]
     graph = random_graph(rng, random_layers(rng, kinds, 4, widths, 5))
     engines = [native.NativeEngine(graph, isa), open_graph(graph)]

@@ -1,6 +1,7 @@
 """The page docs/numeric.md, written a second time in plain numbers, against the engine and the exporter."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from edge_rnn.engines.integer import IntegerEngine, quantize_input
 from edge_rnn.engines.lut import TANH_KNOTS
 from edge_rnn.graph import Graph, Layer
 
-OWN_GOLDEN = ["RELU_RNN", "DENSE", "INT4"]
+OWN_GOLDEN = ["RELU_RNN", "DENSE", "INT4", "FASTGRNN", "WINDOW", "CONV", "MIXED"]
 """Made by tests/golden/make.py from the plain numbers."""
 
 
@@ -60,7 +61,7 @@ def test_random_floats_become_the_integers_of_the_plain_numbers(seed, kinds, bit
     rng = np.random.default_rng(seed)
     graph = float_graph(rng, kinds, int(rng.integers(1, 6)), 3)
     sx = (np.exp(rng.uniform(-1, 1, graph.inputs)) * graph.arrays["std"] / 8000).astype(np.float32)
-    hidden = [layer.kind == "dense" or layer.activation == "relu" for layer in graph.layers[:-1]]
+    hidden = [layer.scaled for layer in graph.layers[:-1]]
     exponents = [int(rng.integers(1, 8)) if scaled else None for scaled in [*hidden, False]]
     made = quantize_with(graph, sx, exponents, bits)
     floats = {name: a.astype(np.float64).tolist() for name, a in graph.arrays.items()}
@@ -96,12 +97,12 @@ def test_golden_vectors_of_relu_layers_and_int4_are_reproduced(name):
 def test_golden_floats_of_relu_layers_and_int4_become_the_golden_integers(name):
     graph, golden = own_golden(name)
     floats = {key.removeprefix("float."): a for key, a in golden.items() if key.startswith("float.")}
-    layers = tuple(Layer(a.kind, a.inputs, a.units, a.activation) for a in graph.layers)
+    layers = tuple(replace(a, exponent=None, bits=None) for a in graph.layers)
     bits = graph.layers[0].bits or 8
     exponents = [layer.exponent for layer in graph.layers]
     made = quantize_with(Graph("float32", layers, floats), golden["sx"], exponents, bits)
     assert made.digest() == graph.digest()
-    assert bits == (4 if name == "INT4" else 8)
+    assert bits == (4 if name in ("INT4", "MIXED") else 8)
 
 
 def test_the_golden_relu_network_reaches_its_saturation_and_leaves_it():

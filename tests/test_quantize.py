@@ -6,7 +6,7 @@ from edge_rnn.export.calibration import Calibration, trace
 from edge_rnn.export.quantize import choose_exponents, fold_input, quantize, quantize_matrix, quantize_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int8_models import GOLDEN_NAMES, float_graph, golden_graph, read_golden
+from int8_models import GOLDEN_NAMES, KINDS, float_graph, golden_graph, read_golden
 
 from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, open_graph
@@ -51,9 +51,6 @@ def calibration(rng, graph: Graph, steps: int = 300) -> Calibration:
     return Calibration((rng.normal(0, 1, (steps, graph.inputs)) * std + mean).astype(np.float32), (0, 100))
 
 
-KINDS = ["gru", "lstm", "rnn", "relu", "dense", "linear"]
-
-
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(KINDS), max_size=3), st.sampled_from([8, 4]))
 def test_any_stack_of_layers_quantizes_to_nearly_the_same_logits(seed, kinds, bits):
@@ -65,7 +62,7 @@ def test_any_stack_of_layers_quantizes_to_nearly_the_same_logits(seed, kinds, bi
     assert graph.digest() == before, "quantize worked in place"
     assert made.precision == "int8"
     assert report.rmse < (0.05 if bits == 8 else 0.6) * max(1.0, report.largest_logit)
-    assert [layer.bits for layer in report.layers] == [bits] * len(graph.layers)
+    assert {layer.bits for layer in report.layers if "window" not in layer.name} == {bits}
 
 
 def test_trace_gives_the_logits_of_the_float_engine():

@@ -86,6 +86,31 @@ def test_a_slow_lstm_unit_stays_within_the_price_of_its_range():
     assert (error < TAUS * 2**-21 + 1e-3).all(), error
 
 
+def test_a_slow_fastgrnn_unit_stays_within_what_its_gate_tells():
+    """zeta = 0 and nu = 1 / tau of the slowest: h settles at tanh * nu / (1 - z), so the targets are other ones."""
+    layer, nu, e = Layer("fastgrnn", 1, UNITS, "tanh"), 0.25 / TAUS.max(), 1
+    arrays = {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
+    arrays |= {name: np.zeros(shape, np.float32) for name, (_, shape) in layer.arrays(0, "float32").items()}
+    arrays["l0.b_z"], arrays["l0.b_h"] = KEEP.astype(np.float32), np.arctanh(TARGETS).astype(np.float32)
+    arrays["l0.zeta"], arrays["l0.nu"] = np.full(1, 0.25, np.float32), np.full(1, nu, np.float32)
+    arrays |= {"l1.w": np.eye(UNITS, dtype=np.float32), "l1.b": np.zeros(UNITS, np.float32)}
+    floats = Graph("float32", (layer, Layer("dense", UNITS, UNITS, "none")), arrays)
+    graph = quantize_with(floats, np.ones(1, np.float32), [e, None])
+    a = {name.removeprefix("l0."): array.astype(np.int64) for name, array in graph.arrays.items()}
+    z, t = sigmoid_q24(a["b_z"]), tanh_q23(a["b_h"])
+    n = round_shift((mulr24(2**24 - z, a["zeta"]) + a["nu"]) * t, 18 + e)
+
+    def step(s):
+        return np.clip(n + mulr24(s, z), -(2**29), 2**29)
+
+    assert_engine_takes_the_same_steps(graph, "s0", step)
+    times, s = course(step, np.zeros(UNITS, np.int64))
+    target = TARGETS * (0.25 + TAUS * nu)
+    wanted = target * -np.expm1(times[:, None] * np.log1p(-1 / TAUS))
+    error = np.abs(s / 2 ** (29 - e) - wanted).max(axis=0)
+    assert (error < TAUS * (2**-21 + 2.0 ** (e - 29)) + 1e-3).all(), error
+
+
 @pytest.mark.parametrize("tau", [1e4, 1e5])
 def test_sixteen_bits_of_state_would_stand_still(tau):
     """The control: the same recurrence in Q15 never arrives, so the tests above can fail."""

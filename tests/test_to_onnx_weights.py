@@ -51,8 +51,9 @@ def test_onnxruntime_gives_the_float_network_of_the_rounded_weights(seed, kinds,
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_dequantized_weights_quantize_to_the_same_integers(bits):
-    graph, _ = quantized(1, ["gru", "relu", "dense", "lstm"], bits)
+@pytest.mark.parametrize("kinds", [["gru", "relu", "dense", "lstm"], ["conv", "fastgrnn"], ["window", "dense"]])
+def test_dequantized_weights_quantize_to_the_same_integers(bits, kinds):
+    graph, _ = quantized(1, kinds, bits)
     again = quantize_with(dequantize(graph), graph.arrays["sx"], [layer.exponent for layer in graph.layers], bits)
     for name, array in graph.arrays.items():
         if array.dtype == np.int8:

@@ -6,6 +6,7 @@ float or another rounding. Qn is an integer that stands for itself / 2^n. Arrays
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ..engine import F32, I16, I32, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
 from .lut import I64, sigmoid_q24, tanh_q23
+from .past import append
 from .steps import bind_step, run_by_steps
 
 
@@ -30,6 +32,8 @@ class IntegerEngine:
             raise UsageError(f"the integer engine runs int8 models, this one is {graph.precision}: quantize it first")
         self.graph = graph
         self._sx = graph.arrays["sx"]
+        o = graph.arrays.get("l0.o")
+        self._offset = None if o is None else o.astype(np.int64)
         self._layers = [Weights.of(graph, index) for index in range(len(graph.layers))]
 
     def step(self, x: F32, state: State, out: F32) -> None:
@@ -46,10 +50,11 @@ class IntegerEngine:
         """The same step, giving what every layer hands to the next: h, a hidden layer's activation, the logits."""
         states = iter(state.arrays)
         below: I64 = xq.astype(np.int64)
+        if self._offset is not None:
+            below = sat16(below - self._offset)
         found = []
         for w in self._layers:
-            cell, count = _CELLS[w.layer.kind]
-            below = cell(w, below, *(next(states) for _ in range(count)))
+            below = _CELLS[w.layer.kind](w, below, *itertools.islice(states, w.states))
             found.append(below)
         return found
 
@@ -106,30 +111,33 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Weights:
-    """One layer's integers. A dense layer has `ih` alone."""
+    """One layer's integers: `matrices` are (ih, hh), or a dense or conv layer's one, or none; `rest` the others."""
 
     layer: Layer
-    ih: Matrix
-    hh: Matrix | None
-    b: I64
-    bn: I64
+    states: int
+    matrices: tuple[Matrix, ...]
+    rest: dict[str, I64]
 
     @classmethod
     def of(cls, graph: Graph, index: int) -> Weights:
         """Take layer `index` out of an int8 graph."""
         a = graph.layer_arrays(index)
-        dense = graph.layers[index].kind == "dense"
-        hh = None if dense else _matrix(a, "hh_")
-        bn = a["bn"].astype(np.int64) if "bn" in a else np.zeros(0, np.int64)
-        return cls(graph.layers[index], _matrix(a, "" if dense else "ih_"), hh, a["b"].astype(np.int64), bn)
+        layer = graph.layers[index]
+        others = {name: array for name, array in a.items() if name in ("b", "bn", "b_z", "b_h", "zeta", "nu")}
+        rest = {name: array.astype(np.int64) for name, array in others.items()}
+        matrices = tuple(_matrix(a, head) for head in layer.exact_matrices)
+        return cls(layer, len(layer.states(index, "int8")), matrices, rest)
+
+    def over_input(self, x: I64) -> I64:
+        """rq(Wq x) of the first matrix."""
+        return self.matrices[0].times(x)
 
     def over_state(self, h: I64) -> I64:
         """rq(Wq_hh h)."""
-        assert self.hh is not None
-        return self.hh.times(h)
+        return self.matrices[1].times(h)
 
     def scaled(self, p: I64) -> I64:
-        """A Q16 pre-activation as the int16 activation Q(16 - exponent) of a hidden dense or a ReLU layer."""
+        """A Q16 pre-activation as the int16 activation Q(16 - exponent) of a hidden dense, conv or ReLU layer."""
         assert self.layer.exponent is not None
         a = round_shift(p, self.layer.exponent)
         return sat16(np.maximum(a, 0) if self.layer.activation == "relu" else a)
@@ -141,12 +149,12 @@ def _matrix(arrays: dict[str, Array], head: str) -> Matrix:
 
 
 def _dense(w: Weights, x: I64) -> I64:
-    y = w.ih.times(x) + w.b
+    y = w.over_input(x) + w.rest["b"]
     return y if w.layer.exponent is None else w.scaled(y)
 
 
 def _rnn(w: Weights, x: I64, h: I16) -> I64:
-    p = w.ih.times(x) + w.b + w.over_state(h.astype(np.int64))
+    p = w.over_input(x) + w.rest["b"] + w.over_state(h.astype(np.int64))
     new = w.scaled(p) if w.layer.activation == "relu" else sat16(round_shift(tanh_q23(p), 8))
     h[...] = new
     return new
@@ -154,23 +162,23 @@ def _rnn(w: Weights, x: I64, h: I16) -> I64:
 
 def _gru(w: Weights, x: I64, state: I32) -> I64:
     s = state.astype(np.int64)
-    ax_r, ax_z, ax_n = np.split(w.ih.times(x) + w.b, 3, axis=1)
+    ax_r, ax_z, ax_n = np.split(w.over_input(x) + w.rest["b"], 3, axis=1)
     ah_r, ah_z, ah_n = np.split(w.over_state(gru_output(s)), 3, axis=1)
     r = sigmoid_q24(ax_r + ah_r)
     z = sigmoid_q24(ax_z + ah_z)
-    n = 32 * tanh_q23(ax_n + mulr24(ah_n + w.bn, r))  # Q28
+    n = 32 * tanh_q23(ax_n + mulr24(ah_n + w.rest["bn"], r))  # Q28
     s = n + mulr24(s - n, z)
     state[...] = s
     return gru_output(s)
 
 
 def gru_output(s: I64) -> I64:
-    """The h (Q15) that follows from a GRU's state (Q28)."""
+    """The h that follows from the state of a GRU (Q28 -> Q15) or a FastGRNN (Q(29 - e) -> Q(16 - e))."""
     return sat16(round_shift(s, 13))
 
 
 def _lstm(w: Weights, x: I64, h: I16, cell: I32) -> I64:
-    p = w.ih.times(x) + w.b + w.over_state(h.astype(np.int64))
+    p = w.over_input(x) + w.rest["b"] + w.over_state(h.astype(np.int64))
     i, f, g, o = np.split(p, 4, axis=1)
     c = sat32(round_shift(cell.astype(np.int64) * sigmoid_q24(f) * 8 + sigmoid_q24(i) * tanh_q23(g), 27))
     new = sat16(round_shift(sigmoid_q24(o) * tanh_q23(round_shift(c, 4)), 32))
@@ -179,10 +187,38 @@ def _lstm(w: Weights, x: I64, h: I16, cell: I32) -> I64:
     return new
 
 
-_CELLS: dict[str, tuple[Callable[..., I64], int]] = {
-    "dense": (_dense, 0),
-    "rnn": (_rnn, 1),
-    "gru": (_gru, 1),
-    "lstm": (_lstm, 2),
+def _fastgrnn(w: Weights, x: I64, state: I32) -> I64:
+    s, e = state.astype(np.int64), w.layer.exponent
+    assert e is not None
+    a = w.over_input(x) + w.over_state(gru_output(s))
+    z = sigmoid_q24(a + w.rest["b_z"])
+    gate = mulr24((1 << 24) - z, w.rest["zeta"]) + w.rest["nu"]
+    n = round_shift(gate * tanh_q23(a + w.rest["b_h"]), 18 + e)  # Q(29 - e), as s
+    s = np.clip(n + mulr24(s, z), -(1 << 29), 1 << 29)
+    state[...] = s
+    return gru_output(s)
+
+
+def _window(w: Weights, x: I64, buf: I16) -> I64:
+    append(buf, x)
+    return buf.astype(np.int64)
+
+
+def _conv(w: Weights, x: I64, *past: I16) -> I64:
+    layer = w.layer
+    samples = np.concatenate([*past, x], axis=1).reshape(len(x), -1, layer.inputs)
+    taps = samples[:, :: layer.size("dilation")].reshape(len(x), -1)
+    for buf in past:
+        append(buf, x)
+    return w.scaled(w.over_input(taps) + w.rest["b"])
+
+
+_CELLS: dict[str, Callable[..., I64]] = {
+    "dense": _dense,
+    "rnn": _rnn,
+    "gru": _gru,
+    "lstm": _lstm,
+    "fastgrnn": _fastgrnn,
+    "window": _window,
+    "conv": _conv,
 }
-"""Layer kind -> its step and how many states it has."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,11 +58,19 @@ class NumpyEngine:
 
     def step(self, x: F32, state: State, out: F32) -> None:
         """One step: x (N, I) -> out (N, C); the state (N, width) is updated in place."""
+        *_, y = self._through(x, state)
+        out[...] = y
+
+    def activations(self, x: F32, state: State) -> list[Float]:
+        """The same step, giving what every layer hands to the next; copies, for a state may be handed on."""
+        return [y.copy() for y in self._through(x, state)]
+
+    def _through(self, x: F32, state: State) -> Iterator[Float]:
         y: Float = (x.astype(self._dtype) - self._mean) / self._std
         arrays = iter(state.arrays)
         for forward, states in self._layers:
             y = forward(y, *itertools.islice(arrays, states))
-        out[...] = y
+            yield y
 
     def step_int(self, xq: I16, state: State, out: I32) -> None:
         """Refused: a float32 model has no integers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..layer import STATISTICS, Layer
 from .cells import Float, Weights
 
@@ -15,7 +16,7 @@ VARIANCE_FLOOR = 1e-6
 """sd = sqrt(variance + this): a still channel has a derivative in training."""
 
 
-def append(ring: Float, x: Float) -> None:
+def append(ring: Array, x: Array) -> None:
     """Drop the oldest row of `ring` (N, rows * width) and put x (N, width) behind the newest."""
     width = x.shape[1]
     ring[:, :-width] = ring[:, width:].copy()

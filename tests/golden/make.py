@@ -1,6 +1,6 @@
-"""Make the golden vectors of the parts that this project defined: ReLU layers and int4 weights (README.md).
+"""Make the golden vectors of the parts that this project defined: all but GRU, LSTM and RNN in int8 (README.md).
 
-python tests/golden/make.py     writes RELU_RNN.npz, DENSE.npz and INT4.npz, the same bytes each time
+python tests/golden/make.py     writes the files of MODELS, the same bytes each time
 
 The integers come from tests/plain_integers.py, which shares no code with the engines or the exporter.
 """
@@ -25,6 +25,10 @@ MODELS = {
     "RELU_RNN": (["relu", "relu"], 4, 12, 8, [2, 1]),
     "DENSE": (["dense", "linear", "gru", "dense"], 5, 9, 8, [3, 2, None, 1]),
     "INT4": (["lstm", "gru"], 5, 7, 4, [None, None]),
+    "FASTGRNN": (["fastgrnn", "fastgrnn"], 5, 11, 8, [1, 3]),
+    "WINDOW": (["window", "dense", "window", "dense"], 3, 23, 8, [None, 3, None, 2]),
+    "CONV": (["conv", "conv", "conv_linear"], 5, 9, 8, [3, 2, 1]),
+    "MIXED": (["conv", "fastgrnn", "window", "gru"], 4, 14, 4, [2, 2, None, None]),
 }
 """Name -> hidden layers, inputs, units, bits, exponents."""
 STEPS = 600
@@ -43,7 +47,9 @@ def make(name: str, seed: int) -> bytes:
     floats = {key: array.astype(np.float64).tolist() for key, array in graph.arrays.items()}
     weights = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), [*exponents, None], bits)
     layers = [
-        layer.to_json() | ({} if e is None else {"exponent": e}) | ({} if bits == 8 else {"bits": bits})
+        layer.to_json()
+        | ({} if e is None else {"exponent": e})
+        | ({} if bits == 8 or layer.kind == "window" else {"bits": bits})
         for layer, e in zip(graph.layers, [*exponents, None], strict=True)
     ]
     model = Model([type("Layer", (), {"exponent": None, **layer}) for layer in layers], weights, table())
@@ -57,9 +63,10 @@ def make(name: str, seed: int) -> bytes:
     arrays = {f"float.{key}": array for key, array in graph.arrays.items()}
     for key, value in weights.items():
         narrow = key.endswith("w") and key.split(".")[1] in ("w", "ih_w", "hh_w")
-        arrays[key] = nibbles(value) if narrow and bits == 4 else np.array(value, np.int8 if narrow else np.int32)
+        dtype = np.int8 if narrow else np.int16 if key == "l0.o" else np.int32
+        arrays[key] = nibbles(value) if narrow and bits == 4 else np.array(value, dtype)
     for key, rows in states.items():
-        arrays[key] = np.array(rows, np.int16 if key.startswith("state.h") else np.int32)
+        arrays[key] = np.array(rows, np.int16 if key.startswith(("state.h", "state.buf")) else np.int32)
     arrays |= {"sx": sx, "x": x, "xq": np.array(xq, np.int16), "y_q": np.array(y_q, np.int32)}
     arrays["layers"] = np.frombuffer(json.dumps(layers, sort_keys=True).encode(), np.uint8)
     return pack_arrays(arrays)

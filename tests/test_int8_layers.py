@@ -1,0 +1,92 @@
+"""Windows, convolutions and FastGRNN in exact integers: near their float twins from the first sample on, or refused."""
+
+import numpy as np
+import pytest
+from edge_rnn.export.bundle_writer import write_bundle
+from edge_rnn.export.calibration import Calibration, run_integers, trace
+from edge_rnn.export.networks import Network
+from edge_rnn.export.quantize import quantize
+from float_models import RIVALS, facts_of, float_graph
+
+from edge_rnn.bundle import read_bundle
+from edge_rnn.engine import State
+from edge_rnn.engines.integer import IntegerEngine
+from edge_rnn.errors import BundleError, UsageError
+from edge_rnn.graph import Graph
+from edge_rnn.layer import INT8_KINDS
+from edge_rnn.parity import verify
+
+EXACT = sorted(n for n, layers in RIVALS.items() if all(kind in INT8_KINDS for kind, *_ in layers))
+
+
+def walk(rng, graph: Graph, steps: int) -> np.ndarray:
+    """Smooth samples about the graph's mean, as large as its std."""
+    x = np.cumsum(rng.normal(0, 0.3, (steps, graph.inputs)), axis=0)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    return (x * graph.arrays["std"] + graph.arrays["mean"]).astype(np.float32)
+
+
+@pytest.mark.parametrize("stack", EXACT)
+def test_the_integers_follow_the_float_twin_from_the_first_sample_on(stack):
+    """A window that began with zero codes would begin with samples of mean / std, far from where the float one does."""
+    rng = np.random.default_rng(2)
+    graph = float_graph(stack, inputs=3)
+    x = walk(rng, graph, 400)
+    made = quantize(graph, Calibration(x), input_scale="range").graph
+    wanted = trace(graph, x[:, None]).logits[:, 0]
+    got = run_integers(made, x[:, None])[0][-1][:, 0] / 65536
+    spread = wanted.std()
+    assert np.abs(got[:8] - wanted[:8]).max() < 0.05 * spread, "the first samples"
+    assert np.sqrt(np.mean((got - wanted) ** 2)) < 0.02 * spread
+
+
+@pytest.mark.parametrize("arch", ["perceptron", "mlp", "cnn", "fastgrnn"])
+def test_an_architecture_becomes_an_int8_bundle_that_every_engine_proves(arch, tmp_path):
+    rng = np.random.default_rng(3)
+    graph = Network.of(arch, 3, 4, hidden=9, layers=2, window=11).to_graph()
+    x = rng.normal(0.5, 1.5, (300, 3)).astype(np.float32)
+    made = quantize(graph, Calibration(x), input_scale="range").graph
+    _, report = write_bundle(made, facts_of(made), tmp_path / "m.ernn", steps=300)
+    assert report.ok
+    exact = {name for name, agreement in report.stream.items() if agreement.bit_exact}
+    assert exact >= {"numpy", "onnxruntime"}
+    again = verify(read_bundle(tmp_path / "m.ernn"), steps=300)
+    assert again.ok
+
+
+@pytest.mark.parametrize("arch", ["transformer", "stats-mlp"])
+def test_what_has_no_exact_form_is_refused_in_a_sentence(arch):
+    graph = Network.of(arch, 3, 4, hidden=8, layers=1, window=11).to_graph()
+    with pytest.raises(UsageError, match=r"no exact int8 form \(docs/numeric.md\): export it with --precision float32"):
+        quantize(graph, Calibration(np.zeros((9, 3), np.float32)))
+
+
+def test_a_fastgrnn_state_stops_at_its_ends():
+    graph = float_graph("fastgrnn", inputs=3)
+    x = walk(np.random.default_rng(4), graph, 300)
+    made = quantize(graph, Calibration(x), input_scale="range").graph
+    arrays = {name: a.copy() for name, a in made.arrays.items()}
+    arrays["l0.zeta"][:], arrays["l0.nu"][:] = 1 << 24, 1 << 24
+    arrays["l0.b_z"][:] = 1 << 20  # z is 1: it only adds up
+    engine, state = IntegerEngine(Graph("int8", made.layers, arrays)), State(made.states)
+    for _ in range(50):
+        engine.step_int(np.full((1, 3), 32767, np.int16), state, np.zeros((1, 4), np.int32))
+    assert np.abs(state.arrays[0]).max() == 1 << 29
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("l0.zeta", (1 << 24) + 1, "zeta and nu lie in 0..16777216"),
+        ("l0.nu", -1, "zeta and nu lie in 0"),
+        ("l0.b_h", 1 << 29, r"layer 0 \(fastgrnn\) b_h, row 0: \|b_h\| in Q16"),
+        ("l0.ih_w", -128, r"\|Wq\|"),
+    ],
+)
+def test_a_fastgrnn_beyond_its_obligations_is_refused(name, value, words):
+    graph = float_graph("fastgrnn", inputs=3)
+    made = quantize(graph, Calibration(walk(np.random.default_rng(5), graph, 100)), input_scale="range").graph
+    arrays = {key: a.copy() for key, a in made.arrays.items()}
+    arrays[name].flat[0] = value
+    with pytest.raises(BundleError, match=words):
+        Graph("int8", made.layers, arrays)
