@@ -25,7 +25,7 @@ from edge_rnn.engines.integer import IntegerEngine, quantize_input
 from edge_rnn.engines.numpy import NumpyEngine, reference_state
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
-from edge_rnn.parity import RESTART, TOLERANCE
+from edge_rnn.parity import RESTART, close
 from edge_rnn.probe import probe
 
 from .boards import GENERIC, boards
@@ -245,7 +245,7 @@ def _judge(graph: Graph, board: str, optimize: str, expected: Truth, place: Path
         within[-1] &= raw[logits.nbytes : -12] == expected.state
         error = error / 65536
     else:
-        within = np.all(error <= TOLERANCE + TOLERANCE * np.abs(expected.y), axis=1)
+        within = close(logits, expected.y)
     diverged = np.flatnonzero(~within)
     flash = ram = instructions = None
     if board not in HOSTS:

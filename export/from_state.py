@@ -21,7 +21,7 @@ from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine
 from edge_rnn.errors import DataError, UsageError
 from edge_rnn.graph import Activation, Graph, Kind
-from edge_rnn.parity import STEPS, TOLERANCE, Progress
+from edge_rnn.parity import STEPS, Progress, close
 
 from .exporting import Exported, export_source
 from .source import from_graph, normalisation, samples_of
@@ -190,6 +190,6 @@ def _check_expected(graph: Graph, x: Array, starts: tuple[int, ...], expected: A
     if expected.size != ours.size:
         raise UsageError(f"expected is {expected.shape}, the network gives {y.shape}, or {y[last].shape} at the ends")
     came = np.asarray(expected, np.float64).reshape(ours.shape)
-    bad = ~(np.abs(came - ours) <= TOLERANCE + TOLERANCE * np.abs(came)).all(axis=1)
+    bad = ~close(ours, came)
     if bad.any():
         raise UsageError(f"the layers of the spec do not give the expected logits, first at row {int(bad.argmax())}")

@@ -99,6 +99,13 @@ def test_a_float_engine_may_differ_within_tolerance_and_no_further(bundles, monk
         assert report.stream["numpy"].max_abs_err == pytest.approx(size, rel=0.05)
 
 
+def test_a_logit_that_cancels_is_compared_with_the_largest_of_its_step():
+    expected = np.array([[1000.0, 0.001], [1.0, 0.001], [0.0, 0.0]])
+    assert parity.close(expected + 0.05, expected).tolist() == [True, False, False]
+    assert parity.close(expected + 9e-5, expected).all()
+    assert not parity.close(expected * np.nan, expected).any()
+
+
 def test_nan_from_a_float_engine_is_a_difference_and_still_json(bundles, monkeypatch):
     monkeypatch.setattr(parity, "open_engine", lambda b, n: Faulty(b.graph, not_a_number, 512 + 7))
     report = parity.verify(bundles["float32"], "numpy", 20)

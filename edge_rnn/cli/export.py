@@ -88,7 +88,7 @@ def verify(
 ) -> None:
     """Run every engine here over the bundle's golden stream and over probe input, and compare them step by step.
 
-    int8 must be the same bits, outputs and states; float32 within 1e-4 + 1e-4 |y|. Exit code 4 for a difference.
+    int8 must be the same bits, outputs and states; float32 within 1e-4 + 1e-4 max |y|. Exit code 4 for a difference.
     """
     from ..bundle import read_bundle
     from ..errors import UsageError

@@ -71,7 +71,7 @@ def check(
 ) -> None:
     """Run the firmware, emulated or on your board, and compare every logit and the final state with NumPy.
 
-    int8 must be the same bits; float32 within 1e-4 + 1e-4 |y|. Exit code 4 at the first difference.
+    int8 must be the same bits; float32 within 1e-4 + 1e-4 max |y|. Exit code 4 at the first difference.
     """
     from ..bundle import read_bundle
     from ..errors import ParityError, UsageError
