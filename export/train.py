@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from edge_rnn.errors import UsageError
+from edge_rnn.layer import INT8_KINDS
 
 from .augment import find_axes
 from .datasets import Recordings, check_trainable, statistics
@@ -46,6 +47,8 @@ class Trained:
     best_epoch: int
     epochs: int
     warnings: tuple[str, ...] = ()
+    int8: bool = True
+    """Whether the network has an exact integer form to export."""
 
 
 def train(
@@ -108,7 +111,8 @@ def train(
     seconds = sum(epoch["seconds"] for epoch in run.history)
     path, kept = folder.path / "checkpoint.pt", run.best_epoch + 1
     told = tuple(watched.warnings()) if watched else ()
-    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, told)
+    int8 = all(layer.kind in INT8_KINDS for layer in run.network.graph_layers)
+    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, told, int8)
 
 
 def _fit(

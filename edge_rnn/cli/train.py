@@ -100,9 +100,10 @@ def train(
         print(f"warning: {warning}", file=sys.stderr)
     if diagnose:
         print(f"how its gradients flow: {result.folder / 'diagnosis.png'}", file=sys.stderr)
+    precision = "int8" if result.int8 else "float32"
     print(
         f"{result.accuracy:.1%} right on validation people (epoch {result.best_epoch} of {result.epochs}, "
-        f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn",
+        f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision {precision} -o model.ernn",
         file=sys.stderr,
     )
 
@@ -141,9 +142,10 @@ def _train_events(
     if as_json:
         print(json.dumps(figures))
         return
+    precision = "int8" if result.int8 else "float32"
     print(
         f"{result.accuracy:.1%} of the samples right on people held out: {', '.join(result.held_out)} "
-        f"({result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision int8 -o model.ernn\n"
+        f"({result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision {precision} -o model.ernn\n"
         f"then: edge-rnn tune model.ernn {data} --people unseen --false-alarms-per-hour 1 -o tuned.ernn",
         file=sys.stderr,
     )
