@@ -302,11 +302,12 @@ static PyObject *kernel_bind(PyObject *object, PyObject *args) {
     if (!self) return NULL;
     self->kernel = (Kernel *)Py_NewRef(object);
     self->convert = Py_NewRef(convert);
-    self->scratch = aligned(kernel->model->scratch_bytes, &self->memory);
+    self->scratch = aligned(kernel->model->scratch_bytes + kernel->model->bound_bytes, &self->memory);
     if (!self->scratch || take(out, &self->out_view, 'f', kernel->model->outputs, 1, "out") < 0) goto fail;
     self->out = Py_NewRef(out);
     if (take_states(kernel, states, 1, self->views, self->states) < 0) goto fail;
     self->held = kernel->states;
+    kernel->isa->bind(kernel->model, self->scratch, self->states);
     return (PyObject *)self;
 fail:
     Py_DECREF((PyObject *)self);
@@ -340,7 +341,7 @@ static void stepper_dealloc(PyObject *object) {
 
 static int advance(const Stepper *self, const void *x) {
     const Kernel *kernel = self->kernel;
-    return kernel->isa->run(kernel->model, self->scratch, self->states, 0, 1, x, self->out_view.buf) == ERNN_OK;
+    return kernel->isa->step(kernel->model, self->scratch, x, self->out_view.buf) == ERNN_OK;
 }
 
 /* 1: stepped; 0: not a plain float32 sample, or NaN; the state has not moved. */

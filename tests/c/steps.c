@@ -21,13 +21,14 @@ int main(int argc, char **argv) {
     isa->pack(&graph, &header, NULL);
     ernn_packed *model = aligned(header.bytes);
     isa->pack(&graph, &header, (uint8_t *)model);
-    uint8_t *scratch = aligned(header.scratch_bytes * isa->tile), *pointers[2 * ERNN_MAX_LAYERS];
+    uint8_t *scratch = aligned(header.scratch_bytes + header.bound_bytes), *pointers[2 * ERNN_MAX_LAYERS];
     uint8_t *state = calloc(1, place_states(&graph, NULL, NULL) + 1);
     place_states(&graph, state, pointers);
     float *x = calloc(header.inputs, sizeof *x), *y = calloc(header.outputs, sizeof *y);
+    isa->bind(model, scratch, pointers);
     for (long n = atol(argv[3]); n; n--) {
         x[0] = (float)(n % 3) - 1.0f;
-        if (isa->run(model, scratch, pointers, 0, 1, x, y) != ERNN_OK) return 1;
+        if (isa->step(model, scratch, x, y) != ERNN_OK) return 1;
     }
     printf("%g\n", (double)y[0]);
     return 0;

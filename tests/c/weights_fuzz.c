@@ -181,7 +181,7 @@ static void run(const ernn_isa *isa, const ernn_host_graph *graph, const float *
     isa->pack(graph, &header, NULL);
     ernn_packed *model = aligned(header.bytes);
     isa->pack(graph, &header, (uint8_t *)model);
-    uint8_t *scratch = aligned(header.scratch_bytes * isa->tile);
+    uint8_t *scratch = aligned(header.scratch_bytes * isa->tile + header.bound_bytes);
     const size_t I = header.inputs, C = header.outputs;
     float *logits = __real_malloc(4 * C * STREAMS);
     for (int t = 0; t < STEPS; t++) isa->run(model, scratch, of->state, 0, 1, x + (size_t)t * I, logits);
@@ -191,6 +191,8 @@ static void run(const ernn_isa *isa, const ernn_host_graph *graph, const float *
         for (size_t s = 0; s < STREAMS; s++) isa->run_int(model, scratch, of->state, s, 1, xq + s * I, y + s * C);
         isa->run_int(model, scratch, of->state, 2, STEPS, xq, y + 2 * C);
     }
+    isa->bind(model, scratch, of->state);
+    for (int t = 0; t < STEPS; t++) isa->step(model, scratch, x + (size_t)t * I, logits);
     free(logits), free(scratch), free(model);
 }
 

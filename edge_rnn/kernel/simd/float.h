@@ -237,6 +237,28 @@ static ernn_status float_run(const ernn_packed *model, uint8_t *scratch, uint8_t
     return ERNN_OK;
 }
 
+/* What `bind` leaves behind a scratch: the places of all layers, then the caller's states. */
+INLINE uint8_t **float_bound(const ernn_packed *model, uint8_t *scratch, place **at) {
+    *at = (place *)(scratch + model->scratch_bytes);
+    return (uint8_t **)(*at + model->layers);
+}
+
+static void float_bind(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states) {
+    place *at;
+    memcpy(float_bound(model, scratch, &at), states, ernn_state_arrays(model) * sizeof *states);
+    enter(model, scratch, states, 0, 0, at);
+}
+
+static ernn_status float_step(const ernn_packed *model, uint8_t *scratch, const float *x, float *y) {
+    place *at;
+    uint8_t *const *states = float_bound(model, scratch, &at);
+    if (model->copied) return float_run(model, scratch, states, 0, 1, x, y);
+    if (take_float(model, scratch, x)) return ERNN_NOT_FINITE;
+    float_layers(model, at, 0);
+    give_float(model, scratch, y);
+    return ERNN_OK;
+}
+
 static void float_group(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t n, const float *x,
                         float *y) {
     const size_t I = model->inputs, C = model->outputs, stride = model->scratch_bytes;

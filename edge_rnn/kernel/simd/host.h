@@ -58,6 +58,7 @@ typedef struct {
     float reach;
     uint32_t x, fresh;     /* bytes from the start of a stream's scratch */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */
+    size_t bound_bytes;    /* what a scratch has more, at its end, for `bind` and `step` */
     size_t bytes;          /* of the packed model */
     size_t edge;           /* mean or sx, padded */
     size_t table;          /* int8: tanh's knots */
@@ -77,6 +78,11 @@ typedef struct {
     /* Steps of stream s: x (steps, inputs) to float logits y (steps, outputs). */
     ernn_status (*run)(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                        const float *x, float *y);
+    /* Many single steps of one stream: bind once (scratch_bytes + bound_bytes, from now on this stream's own), then step.
+     * What does not change between steps is kept; a state that somebody else wrote in between is seen and taken over.
+     */
+    void (*bind)(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states);
+    ernn_status (*step)(const ernn_packed *model, uint8_t *scratch, const float *x, float *y);
     /* The exact integers of an int8 model: xq (steps, inputs) to Q16 logits y (steps, outputs). */
     void (*run_int)(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                     const int16_t *xq, int32_t *y);
@@ -84,6 +90,14 @@ typedef struct {
     ernn_status (*group)(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t n, const float *x,
                          float *y);
 } ernn_isa;
+
+/* How many arrays the state of a model's streams has. */
+static inline unsigned ernn_state_arrays(const ernn_packed *model) {
+    unsigned n = 0;
+    for (unsigned l = 0; l < model->layers; l++)
+        n += model->layer[l].kind == ERNN_DENSE ? 0 : model->layer[l].kind == ERNN_LSTM ? 2 : 1;
+    return n;
+}
 
 extern const ernn_isa ernn_isa_portable;
 

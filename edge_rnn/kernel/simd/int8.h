@@ -31,6 +31,9 @@ typedef struct {
     int x_groups, h_groups; /* groups of KP columns */
     int k_ih, k_hh, shift_ih, shift_hh, shift, padded;
     const uint8_t *table; /* of knots: see fill_table */
+    /* The caller's array that h follows from (GRU: s, else h itself), and what it was after the last bound step. */
+    uint8_t *theirs, *kept;
+    size_t theirs_bytes;
 } int8_place;
 
 /* tanh's knots i = 0..255 with their rises T[i+1] - T[i]: pairs of int32, or six tables of 256 bytes (VBMI). */
@@ -410,17 +413,17 @@ INLINE void h_out(int16_t *to, const uint8_t *from, int units, int padded) {
 #endif
 }
 
-/* Where every layer reads and writes; h comes into the scratch, c or s too unless whole vectors fit the caller's. */
-INLINE void int8_enter(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int8_place *at) {
+/* Where every layer reads and writes: h in the scratch, c or s too unless whole vectors fit the caller's. */
+INLINE void int8_places(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int8_place *at) {
     const uint8_t *x = scratch + model->x, *base = (const uint8_t *)model;
     size_t x_plane = PLANE((model->inputs + V - 1) / V * V);
     for (int l = 0; l < model->layers; l++, at++) {
         const ernn_packed_layer *layer = &model->layer[l];
         const int units = layer->units, padded = (int)layer->padded;
-        uint8_t *h = scratch + layer->h, *c = scratch + layer->c;
+        uint8_t *h = scratch + layer->h;
         *at = (int8_place){
             .w = (const weight_t *)(base + layer->weights), .constants = (const row_constants *)(base + layer->constants),
-            .x = x, .h = h, .out = layer->direct[0] ? h : scratch + model->fresh, .state = c,
+            .x = x, .h = h, .out = layer->direct[0] ? h : scratch + model->fresh, .state = scratch + layer->c,
             .x_plane = x_plane, .h_plane = PLANE(padded),
             .x_groups = (layer->inputs + KP - 1) / KP, .h_groups = (units + KP - 1) / KP,
             .k_ih = layer->k[0], .k_hh = layer->k[1], .shift_ih = layer->requant[0], .shift_hh = layer->requant[1],
@@ -431,17 +434,33 @@ INLINE void int8_enter(const ernn_packed *model, uint8_t *scratch, uint8_t *cons
             at->h_groups = 0, at->state = h;
             continue;
         }
-        if (layer->kind != ERNN_GRU) h_in(h, (const int16_t *)*states++ + s * layer->units, units, padded);
+        at->theirs_bytes = (layer->kind == ERNN_GRU ? 4 : 2) * (size_t)units;
+        at->theirs = *states + s * at->theirs_bytes;
+        if (layer->kind != ERNN_GRU) states++;
         if (layer->kind == ERNN_RNN) continue;
-        uint8_t *theirs = *states++ + 4 * s * layer->units;
-        if (layer->in_place)
-            at->state = c = theirs;
-        else
-            copy_in(c, theirs, units);
-        for (int j = 0; layer->kind == ERNN_GRU && j < padded; j += V) {
-            const vi from_s = sat16((loadi(c + 4 * j) + 4096) >> 13);
-            store_h(h + (PLANES ? 1 : 2) * j, PLANE(padded), &from_s, 1);
-        }
+        if (layer->in_place) at->state = *states + 4 * s * layer->units;
+        states++;
+    }
+}
+
+/* h in this variant's form, from the caller's array that it follows from. */
+INLINE void load_h(const ernn_packed_layer *layer, const int8_place *at) {
+    if (layer->kind != ERNN_GRU) h_in(at->h, (const int16_t *)at->theirs, layer->units, at->padded);
+    for (int j = 0; layer->kind == ERNN_GRU && j < at->padded; j += V) {
+        const vi from_s = sat16((loadi(at->state + 4 * j) + 4096) >> 13);
+        store_h(at->h + (PLANES ? 1 : 2) * j, PLANE(at->padded), &from_s, 1);
+    }
+}
+
+INLINE void int8_enter(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int8_place *at) {
+    int8_places(model, scratch, states, s, at);
+    for (int l = 0; l < model->layers; l++, at++) {
+        const ernn_packed_layer *layer = &model->layer[l];
+        if (layer->kind == ERNN_DENSE) continue;
+        if (layer->kind != ERNN_GRU) states++;
+        if (layer->kind != ERNN_RNN && !layer->in_place) copy_in(at->state, *states + 4 * s * layer->units, layer->units);
+        if (layer->kind != ERNN_RNN) states++;
+        load_h(layer, at);
     }
 }
 
@@ -469,6 +488,54 @@ static ernn_status int8_run(const ernn_packed *model, uint8_t *scratch, uint8_t 
         give_int8(model, scratch, y);
     }
     int8_leave(model, states, s, at);
+    return ERNN_OK;
+}
+
+/* What `bind` leaves behind a scratch: the places of all layers, the caller's states, and what h followed from. */
+INLINE uint8_t **int8_bound(const ernn_packed *model, uint8_t *scratch, int8_place **at) {
+    *at = (int8_place *)(scratch + model->scratch_bytes);
+    return (uint8_t **)(*at + model->layers);
+}
+
+static void int8_bind(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states) {
+    int8_place *at;
+    uint8_t **pointers = int8_bound(model, scratch, &at), *kept = (uint8_t *)(pointers + 2 * model->layers);
+    memcpy(pointers, states, ernn_state_arrays(model) * sizeof *states);
+    int8_places(model, scratch, states, 0, at);
+    for (int l = 0; l < model->layers; l++, at++) {
+        at->kept = kept;
+        for (size_t j = 0; j < at->theirs_bytes; j++) kept[j] = (uint8_t)~at->theirs[j]; /* so that it is loaded */
+        kept += at->theirs_bytes;
+    }
+}
+
+INLINE int differs(const uint8_t *a, const uint8_t *b, size_t bytes) {
+    typedef int64_t half __attribute__((vector_size(2 * V), aligned(1), may_alias));
+    half sum = {0};
+    int64_t any = 0;
+    for (size_t j = 0; j < bytes; j += 2 * V) sum |= *(const half *)(a + j) ^ *(const half *)(b + j);
+    UNROLL for (int j = 0; j < V / 4; j++) any |= sum[j];
+    return any != 0;
+}
+
+/* One step on bound states. The planes of h stay here from step to step: to make them anew would be the first link of
+ * the chain that a small network waits for. Whole vectors fit, so arrays are multiples of V int16.
+ */
+static ernn_status int8_step(const ernn_packed *model, uint8_t *scratch, const float *x, float *y) {
+    const ernn_packed_layer *layer = model->layer;
+    int8_place *at;
+    uint8_t *const *states = int8_bound(model, scratch, &at);
+    if (model->copied) return int8_run(model, scratch, states, 0, 1, x, y);
+    if (take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
+    for (int l = 0; l < model->layers; l++)
+        if (differs(at[l].kept, at[l].theirs, at[l].theirs_bytes)) load_h(&layer[l], &at[l]);
+    int8_layers(model, at);
+    give_int8(model, scratch, y);
+    for (int l = 0; l < model->layers; l++) {
+        if (layer[l].kind == ERNN_RNN || layer[l].kind == ERNN_LSTM)
+            h_out((int16_t *)at[l].theirs, at[l].h, layer[l].units, at[l].padded);
+        for (size_t j = 0; j < at[l].theirs_bytes; j += 2 * V) memcpy(at[l].kept + j, at[l].theirs + j, 2 * V);
+    }
     return ERNN_OK;
 }
 

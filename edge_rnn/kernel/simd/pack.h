@@ -57,6 +57,8 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     }
     m->fresh = (uint32_t)take(&stream, 4 * widest);
     m->scratch_bytes = stream;
+    const size_t place_bytes = exact ? sizeof(int8_place) + 4 * widest : sizeof(place);
+    m->bound_bytes = m->layers * (place_bytes + 2 * sizeof(uint8_t *));
     m->bytes = model;
 }
 

@@ -137,6 +137,7 @@ static void lay_out_stream(const ernn_host_graph *graph, ernn_packed *m) {
     take(&s, 8 * (size_t)ERNN_PAD_COLUMNS(widest));
     take(&s, sizeof(int16_t) * m->inputs + sizeof(int32_t) * m->outputs + 8);
     m->scratch_bytes = s;
+    m->bound_bytes = 2 * m->layers * sizeof(uint8_t *);
 }
 
 static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *memory) {
@@ -214,6 +215,14 @@ static ernn_status run(const ernn_packed *model, uint8_t *scratch, uint8_t *cons
     return ERNN_OK;
 }
 
+static void bind(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states) {
+    memcpy(scratch + model->scratch_bytes, states, ernn_state_arrays(model) * sizeof *states);
+}
+
+static ernn_status step_bound(const ernn_packed *model, uint8_t *scratch, const float *x, float *y) {
+    return run(model, scratch, (uint8_t *const *)(scratch + model->scratch_bytes), 0, 1, x, y);
+}
+
 static void run_int(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
                     const int16_t *xq, int32_t *y) {
     memset(scratch, 0, model->scratch_bytes);
@@ -229,4 +238,4 @@ static ernn_status group(const ernn_packed *model, uint8_t *scratch, uint8_t *co
     return ERNN_OK;
 }
 
-const ernn_isa ernn_isa_portable = {"portable", 1, pack, run, run_int, group};
+const ernn_isa ernn_isa_portable = {"portable", 1, pack, run, bind, step_bound, run_int, group};

@@ -9,6 +9,14 @@ static ernn_status run(const ernn_packed *model, uint8_t *scratch, uint8_t *cons
     return (model->precision == ERNN_INT8 ? int8_run : float_run)(model, scratch, states, s, steps, x, y);
 }
 
+static void bind(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states) {
+    (model->precision == ERNN_INT8 ? int8_bind : float_bind)(model, scratch, states);
+}
+
+static ernn_status step(const ernn_packed *model, uint8_t *scratch, const float *x, float *y) {
+    return (model->precision == ERNN_INT8 ? int8_step : float_step)(model, scratch, x, y);
+}
+
 static ernn_status group(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t n, const float *x,
                          float *y) {
     const size_t I = model->inputs, C = model->outputs;
@@ -27,5 +35,6 @@ static ernn_status group(const ernn_packed *model, uint8_t *scratch, uint8_t *co
 #define NAME(name) TEXT(name)
 
 const ernn_isa ISA(ERNN_VARIANT) = {
-    .name = NAME(ERNN_VARIANT), .tile = TILE, .pack = pack, .run = run, .run_int = int8_run_int, .group = group,
+    .name = NAME(ERNN_VARIANT), .tile = TILE, .pack = pack, .run = run,
+    .bind = bind, .step = step, .run_int = int8_run_int, .group = group,
 };

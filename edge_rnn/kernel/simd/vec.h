@@ -62,12 +62,6 @@ INLINE vi roundi(vf a) { return (vi)_mm512_cvtps_epi32((__m512)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
 INLINE vf headf(const float *p, int n) { return n >= V ? loadf(p) : (vf)_mm512_maskz_loadu_ps(first(n), p); }
-INLINE void put(float *p, vf v, int n) {
-    if (n >= V)
-        storef(p, v); /* a masked store would not forward to the next step's load */
-    else
-        _mm512_mask_storeu_ps(p, first(n), (__m512)v);
-}
 INLINE int any_beyond(vf v, vf reach) {
     return _mm512_cmp_ps_mask(_mm512_abs_ps((__m512)v), (__m512)reach, _CMP_NLE_UQ) != 0;
 }
@@ -98,12 +92,6 @@ INLINE vi first(int n) { return splati(n) > (vi){0, 1, 2, 3, 4, 5, 6, 7}; }
 INLINE vf headf(const float *p, int n) {
     return n >= V ? loadf(p) : (vf)_mm256_maskload_ps(p, (__m256i)first(n));
 }
-INLINE void put(float *p, vf v, int n) {
-    if (n >= V)
-        storef(p, v);
-    else
-        _mm256_maskstore_ps(p, (__m256i)first(n), (__m256)v);
-}
 INLINE int any_beyond(vf v, vf reach) {
     return _mm256_movemask_ps(_mm256_cmp_ps((__m256)(vf)((vi)v & 0x7fffffff), (__m256)reach, _CMP_NLE_UQ));
 }
@@ -126,13 +114,6 @@ INLINE vf headf(const float *p, int n) {
     if (n >= V) return loadf(p);
     for (int j = 0; j < V && j < n; j++) v[j] = p[j];
     return v;
-}
-INLINE void put(float *p, vf v, int n) {
-    if (n >= V) {
-        storef(p, v);
-        return;
-    }
-    for (int j = 0; j < n; j++) p[j] = v[j];
 }
 INLINE vi shift_left(vi a, int n) { return a << n; }
 INLINE vi shift_right(vi a, int n) { return a >> n; }
@@ -191,6 +172,20 @@ INLINE int beyond(const float *x, size_t n, float reach) {
     int bad = 0;
     for (size_t j = 0; j < n; j += V) bad |= any_beyond(headf(x + j, n - j < V ? (int)(n - j) : V), splat(reach));
     return bad;
+}
+
+/* Masked stores are slow on some machines, forward to no load, and hold up loads 4 KB away for a whole step. */
+INLINE void put(float *p, vf v, int n) {
+    typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+    float few[V];
+    int j = 0;
+    if (n >= V) {
+        storef(p, v);
+        return;
+    }
+    storef(few, v);
+    for (; j + 4 <= n; j += 4) *(four *)(p + j) = *(const four *)(few + j);
+    for (; j < n; j++) p[j] = few[j];
 }
 
 /* V int16 as int32; behind the first n there are zeros. */
