@@ -26,6 +26,9 @@ from edge_rnn.graph import Graph, Layer
 from .architectures import layers_of
 from .torch_layers import EVERY, arrays_of, fresh, numpy_of, run
 
+BLOCK = 1024
+"""Steps at once of a network with a window, where no gradient is wanted."""
+
 
 class Network(nn.Module):
     """Hidden layers and a linear head.
@@ -108,6 +111,8 @@ class Network(nn.Module):
         if [tuple(s.shape) for s in given] != wanted:
             raise UsageError(f"network expects states {wanted}, got {[tuple(s.shape) for s in given]}")
 
+        if self.sees_a_window and x.shape[1] > BLOCK and not torch.is_grad_enabled():
+            return self._in_blocks(x, given, steps)
         h = (x - self.mean) / self.std
         remaining = list(given)
         after: list[Tensor] = []
@@ -119,6 +124,15 @@ class Network(nn.Module):
             after += left
         h = h if self.layers else h[:, steps]
         return (self.head(self.dropout(h)), *after)
+
+    def _in_blocks(self, x: Tensor, state: tuple[Tensor, ...], steps: slice) -> tuple[Tensor, ...]:
+        """The same for a long sequence, whose windows at once would take as many times its memory as they are long."""
+        outputs = []
+        for block in torch.split(x, BLOCK, 1):
+            y, *after = self(block, *state)
+            outputs.append(y)
+            state = tuple(after)
+        return (torch.cat(outputs, 1)[:, steps], *state)
 
     def to_graph(self) -> Graph:
         """The same network as edge_rnn.graph has it: float32 arrays, the head as the last layer."""

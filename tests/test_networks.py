@@ -122,6 +122,18 @@ def test_the_default_cnn_sees_a_window():
     assert Network.of("cnn", 6, 6).to_graph().receptive_field == 125
 
 
+@pytest.mark.parametrize("name", ["windowed", "stats-mlp"])
+def test_a_long_recording_goes_in_blocks_with_the_same_logits(name):
+    network, x = make(name), torch.randn(1, 2500, 3)
+    whole, *final = network(x)
+    with torch.no_grad():
+        blocks, *left = network(x)
+        some = network(x, steps=slice(2, None, 700))[0]
+    torch.testing.assert_close(blocks, whole)
+    torch.testing.assert_close(left, final)
+    torch.testing.assert_close(some, whole[:, 2::700])
+
+
 def test_only_the_steps_that_are_asked_for_are_given_and_the_states_are_the_same():
     for name in SPECS:
         network, x = make(name), torch.randn(2, 30, 3)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from edge_rnn.export import Checkpoint, Network, train
+from edge_rnn.export.architectures import ARCHITECTURES
 from edge_rnn.export.datasets import Recordings
 from edge_rnn.export.progress import Nothing, show_bar
 from edge_rnn.export.recipes import Recipe, open_dataset
@@ -119,10 +120,15 @@ def test_golden_and_calibration_samples_are_real_contiguous_stretches(run, data)
         assert rows[0] // 400 == rows[-1] // 400
 
 
-@pytest.mark.parametrize("arch", ["perceptron", "mlp", "rnn", "rnn-relu", "lstm"])
-def test_every_architecture_trains(arch, data, tmp_path):
-    run = train(data, arch, 6, layers=2, out=tmp_path, settings=SETTINGS, epochs=1)
-    assert isinstance(Checkpoint.load(run.checkpoint).build(), Network)
+@pytest.mark.parametrize(
+    ("arch", "tbptt"), [*((arch, None) for arch in ARCHITECTURES), ("cnn", 25), ("transformer", 25)]
+)
+def test_every_architecture_trains_and_some_with_carried_state(arch, tbptt, data, tmp_path):
+    run = train(data, arch, 8, layers=2, out=tmp_path, settings=SETTINGS, epochs=1, tbptt=tbptt)
+    network = Checkpoint.load(run.checkpoint).build()
+    assert network.spec() == Network.of(arch, 3, 3, hidden=8, layers=2, window=32).spec()
+    start = Network.of(arch, 3, 3, hidden=8, layers=2, window=32).state_dict()
+    assert all(not torch.equal(value, start[name]) for name, value in network.named_parameters())
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(run, data, tmp_path):
