@@ -14,20 +14,12 @@ import numpy as np
 
 from .engine import F32
 from .manifest import Channel
+from .units import FACTORS, plain
 
 LEAST_SECONDS = 10.0
 LOUD = 4.0
 NEAR = 1.35
 """A factor of units is recognised within so much, up or down."""
-FACTORS = (
-    ("g", "m/s2", 9.80665),
-    ("rad/s", "deg/s", 180 / math.pi),
-    ("g", "mg", 1000.0),
-    ("V", "mV", 1000.0),
-    ("m/s2", "mg", 1000 / 9.80665),
-    ("uT", "G", 0.01),
-)
-"""(one unit, another, how many of the other are one)."""
 
 
 class LiveStatistics:
@@ -68,8 +60,8 @@ def _judge(ratio: float, unit: str, steady: bool) -> str:
         return ""
     for one, other, factor in FACTORS:
         for mine, theirs, by in ((one, other, factor), (other, one, 1 / factor)):
-            if mine == unit and 1 / NEAR < ratio / by < NEAR:
-                return f"look like {theirs}, the model wants {unit}: convert them"
+            if mine == plain(unit) and 1 / NEAR < ratio / by < NEAR:
+                return f"look like {theirs}, the model wants {unit}: --convert {theirs}:{unit}"
     how = f"{ratio:.3g} times larger" if ratio > 1 else f"{1 / ratio:.3g} times smaller"
     wanted = f"it wants {unit}" if unit else "it does not say its unit"
     return f"are {how} than what the model was trained on: check the unit, {wanted}"

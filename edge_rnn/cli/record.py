@@ -13,6 +13,7 @@ import typer
 from ..errors import SourceError, UsageError
 
 if TYPE_CHECKING:
+    from ..endpoints.sources import Source
     from ..events import Event
     from ..model import Model
     from ..recording import Chunk, Header
@@ -29,6 +30,9 @@ def record(
     note: Annotated[str, typer.Option(help="Anything a later reader should know.")] = "",
     labels: Annotated[Path | None, typer.Option(help="A labels.csv, for an .npz; default: beside the source.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A malformed line is an error.")] = False,
+    reconnect: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Dial a tcp or unix peer again that went away, so long.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Record raw samples, their times and gaps, until the source ends or Ctrl-C.
@@ -42,7 +46,7 @@ def record(
 
     if out.suffix not in (".ernrec", ".npz", ".csv"):
         raise UsageError(f"-o {out} was given, expected a name that ends in .ernrec, .npz or .csv")
-    opened = open_source(source, _names(channels), strict=strict)
+    opened = open_source(source, _names(channels), strict=strict, patience_s=reconnect)
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def header() -> Header:
@@ -65,6 +69,9 @@ def replay(
     recording: Annotated[Path, typer.Argument(metavar="FILE", help="An .ernrec, .npz, CSV or JSON-lines file.")],
     bundle: Annotated[str, typer.Argument(metavar="M.ernn", help="The bundle to run.")],
     diff: Annotated[str, typer.Option(metavar="OTHER.ernn", help="Say which decisions another bundle changes.")] = "",
+    convert: Annotated[
+        list[str] | None, typer.Option(metavar="ax,ay=g:m/s2", help="Units of the recording into the model's.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stderr.")] = False,
 ) -> None:
@@ -78,13 +85,13 @@ def replay(
 
     model = load(bundle, engine)
     if not diff:
-        events, summary = _replay(recording, model)
+        events, summary = _replay(recording, model, convert or [])
         for event in events:
             print(to_line(event))
         _say(summary, as_json)
         return
     other = load(diff, engine)
-    before, after = _replay(recording, model), _replay(recording, other)
+    before, after = _replay(recording, model, convert or []), _replay(recording, other, convert or [])
     changes = compare(before[0], after[0])
     for change in changes:
         print(json.dumps(change.to_json(), separators=(",", ":")))
@@ -95,10 +102,15 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replay(recording: Path, model: Model) -> tuple[list[Event], dict[str, Any]]:
+def _replay(recording: Path, model: Model, convert: list[str]) -> tuple[list[Event], dict[str, Any]]:
+    from ..endpoints.converted import Converted
     from ..endpoints.sources import open_source
+    from ..units import conversions
 
-    opened = open_source(str(recording), tuple(c.name for c in model.manifest.channels))
+    channels = model.manifest.channels
+    opened: Source = open_source(str(recording), tuple(c.name for c in channels))
+    if convert:
+        opened = Converted(opened, conversions(convert, channels))
     stream = model.stream(name=recording.stem)
     events: list[Event] = []
     for chunk in opened:

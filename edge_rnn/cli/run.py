@@ -36,6 +36,13 @@ def run(
     engine: Annotated[str, typer.Option(help="auto, native, onnxruntime or numpy.")] = "auto",
     resample: Annotated[bool, typer.Option("--resample", help="Bring the source to the model's rate.")] = False,
     source_rate: Annotated[float, typer.Option(help="With --resample: the source's rate, where it tells none.")] = 0.0,
+    convert: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ax,ay=g:m/s2", help="Units of the source into the model's; g:m/s2 alone: all."),
+    ] = None,
+    reconnect: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Dial a tcp or unix peer again that went away, so long.")
+    ] = 0.0,
     flight: Annotated[str, typer.Option(metavar="DIR", help="Keep the raw seconds around each event there.")] = "",
     flight_seconds: Annotated[float, typer.Option(help="How many before it and after it.")] = 10.0,
     live: Annotated[bool, typer.Option("--live", help="Show scores and events on the terminal.")] = False,
@@ -48,21 +55,28 @@ def run(
     fault and, with --scores, score. A summary with latency, drops and gaps goes to stderr at the end.
     """
     from .. import pipeline
+    from ..endpoints.converted import Converted
     from ..endpoints.resampled import Resampled
     from ..endpoints.sinks import open_sink
     from ..endpoints.sources import open_source
     from ..model import load
     from ..together import run_together
+    from ..units import conversions
 
     every, pace = _scores(scores), _speed(speed)
     model = load(bundle, engine)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as cleanly as by Ctrl-C
     channels = tuple(c.name for c in model.manifest.channels)
-    opened: dict[str, Source] = {url: open_source(url, channels, strict=strict) for url in dict.fromkeys(source)}
+    factors = conversions(convert or [], model.manifest.channels)
+    opened: dict[str, Source] = {
+        url: open_source(url, channels, strict=strict, patience_s=reconnect) for url in dict.fromkeys(source)
+    }
+    if convert:
+        opened = {url: Converted(one, factors) for url, one in opened.items()}
     if resample:
         rate_hz = model.manifest.rate_hz
         opened = {url: Resampled(one, rate_hz, source_rate) for url, one in opened.items()}
-    sinks = [open_sink(url) for url in sink or ["-"]]
+    sinks = [open_sink(url, reconnect) for url in sink or ["-"]]
     recorder = _flight(flight, flight_seconds, model, source[0]) if flight and len(opened) == 1 else None
     if live and len(opened) > 1:
         raise UsageError("--live shows one source")

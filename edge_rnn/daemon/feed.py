@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..backoff import Backoff
 from ..endpoints.sockets import SocketSource
 from ..endpoints.sources import Source, open_source
 from ..errors import EdgeRnnError
 from ..recording import Chunk
 from . import config
-from .backoff import Backoff
 from .hub import Hub, Seat
 from .ring import Ring
 

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import Protocol
 
+from ..backoff import Backoff
 from ..errors import EdgeRnnError
-from .backoff import Backoff
 from .committer import Committer
 from .records import Batch
 from .store import Store, Waiting

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .backoff import Backoff
+from ..backoff import Backoff
 
 log = logging.getLogger("edge_rnn")
 

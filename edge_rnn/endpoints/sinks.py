@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 from urllib.parse import unquote, urlsplit
 
-from ..errors import SinkError, UsageError
+from ..backoff import Backoff
+from ..errors import SinkError, SourceError, UsageError
 from . import blocks
+
+FIRST_SECONDS, MOST_SECONDS = 0.05, 5.0
 
 
 class Sink(Protocol):
@@ -26,13 +30,16 @@ class Sink(Protocol):
         ...
 
 
-def open_sink(url: str) -> Sink:
-    """Open a sink by URL; raises UsageError for one that cannot be opened."""
+def open_sink(url: str, patience_s: float = 0.0) -> Sink:
+    """Open a sink by URL; raises UsageError for one that cannot be opened.
+
+    A tcp or unix peer that goes away is dialled again for `patience_s`, while the source waits.
+    """
     parts = urlsplit(url)
     if url == "-":
         return TextSink(sys.stdout)
     if parts.scheme in ("tcp", "unix"):
-        return StreamSink(url, blocks.dial(url, parts, parts.scheme))
+        return StreamSink(url, lambda: blocks.dial(url, parts, parts.scheme), patience_s)
     if parts.scheme == "udp":
         return DatagramSink(url)
     if parts.scheme in ("mqtt", "mqtts"):
@@ -81,19 +88,45 @@ class TextSink:
 class StreamSink:
     """Lines to a connected socket."""
 
-    def __init__(self, url: str, peer: socket.socket) -> None:
-        self._url, self._peer = url, peer
+    def __init__(self, url: str, dial: Callable[[], socket.socket], patience_s: float = 0.0) -> None:
+        self._url, self._dial, self._patience_s = url, dial, patience_s
+        self._peer: socket.socket | None = None
+        self._connected()
 
     def write(self, lines: Iterable[str]) -> None:
-        """Send; raises SinkError when the peer is gone or takes nothing for ten seconds."""
-        try:
-            self._peer.sendall("".join(f"{line}\n" for line in lines).encode())
-        except OSError as error:
-            raise SinkError(f"cannot send to {self._url}: {error.strerror or error}") from error
+        """Send; raises SinkError when the peer is gone or takes nothing for ten seconds, and does not come back.
+
+        A peer that came back gets the lines of this call from the first; what the old one had not read is lost.
+        """
+        text = "".join(f"{line}\n" for line in lines).encode()
+        while True:
+            try:
+                self._connected().sendall(text)
+                return
+            except OSError as error:
+                self.close()
+                if not self._patience_s:
+                    raise SinkError(f"cannot send to {self._url}: {error.strerror or error}") from error
+                time.sleep(FIRST_SECONDS)  # a peer that takes and drops us at once is not hurried
+
+    def _connected(self) -> socket.socket:
+        """The peer; dialled until somebody answers or the patience is out, then what the last try said is raised."""
+        backoff, since = Backoff(FIRST_SECONDS, MOST_SECONDS), time.monotonic()
+        while self._peer is None:
+            try:
+                self._peer = self._dial()
+            except SourceError:
+                left = since + self._patience_s - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(backoff.wait(), left))
+        return self._peer
 
     def close(self) -> None:
         """Close the connection."""
-        self._peer.close()
+        if self._peer is not None:
+            self._peer.close()
+            self._peer = None
 
 
 class DatagramSink:

@@ -20,15 +20,19 @@ Decoder = LineDecoder | Any
 
 
 class SocketSource:
-    """Connected from the start; raises SourceError when nobody answers. Iterate it, or read `socket` yourself."""
+    """Connected from the start; raises SourceError when nobody answers. Iterate it, or read `socket` yourself.
 
-    def __init__(self, url: str, channels: tuple[str, ...], strict: bool = False) -> None:
+    `last_line` says whether a line that the peer's end cut counts: from a peer that may have died, it may lack digits.
+    """
+
+    def __init__(self, url: str, channels: tuple[str, ...], strict: bool = False, *, last_line: bool = True) -> None:
         parts = urlsplit(url)
         self.url = url
         self.socket = blocks.dial(url, parts, parts.scheme)
         self._lines = LineDecoder(channels, strict)
         self._frames: FrameDecoder | None = None
         self._begun = False
+        self._last_line = last_line
 
     @property
     def malformed(self) -> int:
@@ -58,7 +62,9 @@ class SocketSource:
                 self._frames = FrameDecoder(self.url, self._lines.channels)
         if self._frames is not None:
             return self._frames.feed(data)
-        return self._lines.feed(data) if data else self._lines.close()
+        if data:
+            return self._lines.feed(data)
+        return self._lines.close() if self._last_line else None
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks as they come, until the peer closes."""

@@ -57,10 +57,11 @@ class Source(Protocol):
         ...
 
 
-def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) -> Source:
+def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False, patience_s: float = 0.0) -> Source:
     """Open a source by URL; raises UsageError for a kind that is unknown, SourceError when it is not there.
 
-    `channels` are those wanted, in their order; empty: all that the source has.
+    `channels` are those wanted, in their order; empty: all that the source has. A tcp or unix peer that goes away is
+    dialled again until nothing has come for `patience_s`; 0: its end is the end.
     """
     if url == "-":
         return LineSource(blocks.read_pipe(sys.stdin.buffer), channels, strict)
@@ -70,6 +71,10 @@ def open_source(url: str, channels: tuple[str, ...], *, strict: bool = False) ->
     if scheme not in KINDS:
         expected = ", ".join(f"{name}:" for name in ("file", *KINDS))
         raise UsageError(f"source {url!r} is of kind {scheme}:, expected a file, - for standard input, or {expected}")
+    if patience_s and scheme in ("tcp", "unix"):
+        from .reconnecting import Reconnecting
+
+        return Reconnecting(url, lambda: SocketSource(url, channels, strict, last_line=False), patience_s)
     return KINDS[scheme](url, channels, strict)
 
 
