@@ -205,19 +205,29 @@ def choose(
 
     def fits(outcome: Outcome) -> bool:
         enough = recall is None or outcome.recall >= recall
-        return bool(outcome.found) and outcome.per_hour <= per_hour and _median(outcome) <= latency_s and enough
+        return bool(outcome.found) and outcome.per_hour <= per_hour and median_s(outcome) <= latency_s and enough
 
     ranked = [outcome for outcome in outcomes if fits(outcome)]
     if recall is not None:
-        return min(ranked, key=lambda o: (_median(o), o.false_alarms, -o.found), default=None)
-    return max(ranked, key=lambda o: (o.found, -o.false_alarms, -_median(o)), default=None)
+        return min(ranked, key=lambda o: (median_s(o), o.false_alarms, -o.found), default=None)
+    return max(ranked, key=lambda o: (o.found, -o.false_alarms, -median_s(o)), default=None)
 
 
 def frontier(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """The trade-off curve: the best recall at each number of false alarms, those that improve on fewer alarms."""
     curve: list[Outcome] = []
-    for outcome in sorted(outcomes, key=lambda o: (o.false_alarms, -o.found, _median(o))):
+    for outcome in sorted(outcomes, key=lambda o: (o.false_alarms, -o.found, median_s(o))):
         if not curve or outcome.found > curve[-1].found:
+            curve.append(outcome)
+    return curve
+
+
+def quickest(outcomes: Iterable[Outcome], recall: float) -> list[Outcome]:
+    """The other trade-off: of those with enough recall the shortest median latency at each number of false alarms."""
+    curve: list[Outcome] = []
+    enough = [outcome for outcome in outcomes if outcome.found and outcome.recall >= recall]
+    for outcome in sorted(enough, key=lambda o: (o.false_alarms, median_s(o))):
+        if not curve or median_s(outcome) < median_s(curve[-1]):
             curve.append(outcome)
     return curve
 
@@ -229,7 +239,8 @@ def retold(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
     return replace(outcome, **sums, latencies_s=tuple(v for o in parts for v in o.latencies_s))
 
 
-def _median(outcome: Outcome) -> float:
+def median_s(outcome: Outcome) -> float:
+    """The median latency in seconds, infinite where nothing was found."""
     return float(np.median(outcome.latencies_s)) if outcome.latencies_s else float("inf")
 
 

@@ -17,7 +17,7 @@ from edge_rnn.manifest import GapPolicy
 from edge_rnn.model import Model
 from edge_rnn.tune import Expected, Outcome, Truth, count
 
-from .adapters import find_hapt
+from .adapters import find_hapt, is_hapt_download, read_hapt_download
 from .datasets import UNKNOWN, Ints, Recordings, merge
 from .event_recipes import parse_merge
 from .readers import read_recordings
@@ -28,11 +28,14 @@ NAMED = ("hapt", "hapt-test")
 def read(
     data: str | Path, merges: Mapping[str, Sequence[str]] = MappingProxyType({}), policy: GapPolicy | None = None
 ) -> Recordings:
-    """Recordings: `hapt` (its training people), `hapt-test`, a file or a folder; `merges` (new class -> classes) apply
-    where the new class is not there yet.
+    """Recordings: `hapt` (its training people), `hapt-test`, a file, a folder or HAPT's own download.
+
+    `merges` (new class -> classes) apply where the new class is not there yet.
     """
     name = str(data)
     found = find_hapt(name.removeprefix("hapt-") if name != "hapt" else "train") if name in NAMED else None
+    if not found and Path(data).is_dir() and is_hapt_download(Path(data)):
+        found = read_hapt_download(data)
     recordings = found or read_recordings(data, policy)
     for new, parts in merges.items():
         if new not in recordings.classes:

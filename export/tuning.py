@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge_rnn.arrays import pack_zip, unpack_zip
 from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import parse_bundle
@@ -18,7 +20,7 @@ from edge_rnn.detect import softmax
 from edge_rnn.errors import DataError
 from edge_rnn.manifest import DetectorParams
 from edge_rnn.model import Model
-from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, search
+from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, median_s, quickest, search
 
 from .datasets import Recordings
 from .plots import BLUE, INK, ORANGE
@@ -29,11 +31,13 @@ SMOOTHINGS = len(SMOOTH_MS)
 
 @dataclass(frozen=True)
 class Tuned:
-    """One label's choice and its trade-off curve."""
+    """One label's choice and its trade-off curves: recall, and latency at `enough` recall, over false alarms."""
 
     label: str
     chosen: Outcome
     curve: list[Outcome]
+    latency_curve: list[Outcome]
+    enough: float
 
 
 def takes_of(model: Model, data: Recordings, label: str) -> list[Take]:
@@ -70,11 +74,12 @@ def tune(
             raise DataError(f"the recordings hold no {label!r}: it cannot be tuned on them, leave it out with --label")
         chosen = choose(outcomes, per_hour / len(labels), latency_s, recall)
         if chosen is None:
-            enough = "" if recall is None else f" and {recall:.0%} of the events"
+            also = "" if recall is None else f" and {recall:.0%} of the events"
             raise DataError(
-                f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour{enough}"
+                f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour{also}"
             )
-        tuned.append(Tuned(label, chosen, frontier(outcomes)))
+        enough = chosen.recall if recall is None else recall
+        tuned.append(Tuned(label, chosen, frontier(outcomes), quickest(outcomes, enough), enough))
     return tuned
 
 
@@ -91,26 +96,35 @@ def write_tuned(source: Path, target: Path, tuned: Sequence[Tuned], about: Mappi
 
 
 def plot_tradeoff(tuned: Sequence[Tuned], path: Path) -> None:
-    """Recall over false alarms an hour, a curve a label, the choice marked with its interval."""
+    """Recall, and median latency, over false alarms an hour: a curve a label, the choice marked with its interval."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 4.2), dpi=130, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(7.0, 6.4), dpi=130, layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
     colours = [BLUE, ORANGE, "#3a8f4d", "#8a4fa3", "#b03a4b", INK]
-    top = max(2 * max((t.chosen.per_hour for t in tuned), default=1.0), 2.0)
+    top = max(2 * max((t.chosen.per_hour for t in tuned), default=1.0), 4.0)
+    lowest = 1.0
     for number, t in enumerate(tuned):
         colour = colours[number % len(colours)]
-        x = [o.per_hour for o in t.curve] + [2 * top]
-        y = [100 * o.recall for o in t.curve]
-        axes.step(x, [*y, y[-1]], where="post", color=colour, label=t.label)
+        for axes, curve, value in (
+            (above, t.curve, lambda o: 100 * o.recall),
+            (below, t.latency_curve, median_s),
+        ):
+            y = [value(outcome) for outcome in curve]
+            axes.step([*(o.per_hour for o in curve), 2 * top], [*y, y[-1]], where="post", color=colour)
         low, high = t.chosen.to_json()["recall_95"]
-        recall = 100 * t.chosen.recall
+        recall, lowest = 100 * t.chosen.recall, min(lowest, low, t.curve[0].recall)
         error = [[recall - 100 * low], [100 * high - recall]]
-        axes.errorbar([t.chosen.per_hour], [recall], yerr=error, fmt="o", color=colour, capsize=4)
-    axes.set_xlim(-0.02 * top, top)
-    axes.set_ylim(0, 102)
-    axes.set_xlabel("false alarms an hour")
-    axes.set_ylabel("events found (%)")
-    axes.set_title("Trade-off of the detector; the choice with its 95 % interval", fontsize=10, color=INK)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+        above.errorbar([t.chosen.per_hour], [recall], yerr=error, fmt="o", color=colour, capsize=4, label=t.label)
+        words = f"{t.label}, of those that find {100 * t.enough:.0f} %"
+        below.plot([t.chosen.per_hour], [median_s(t.chosen)], "o", color=colour, label=words)
+    above.set_ylim(10 * np.floor(10 * lowest - 0.5), 101)
+    above.set_ylabel("events found (%)")
+    above.set_title("Trade-off of the detector; the choice, with its 95 % interval", fontsize=10, color=INK)
+    below.set_xlim(-0.03 * top, top)
+    below.set_ylim(bottom=0)
+    below.set_ylabel("shortest median latency (s)")
+    below.set_xlabel("false alarms an hour")
+    for axes in (above, below):
+        axes.legend(loc="lower right", frameon=False, fontsize=9)
     figure.savefig(path)

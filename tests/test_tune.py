@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_rnn.detect import Detector
 from edge_rnn.intervals import rate, share
 from edge_rnn.manifest import DetectorParams
-from edge_rnn.tune import Take, choose, detections, frontier, judge, search, smooth
+from edge_rnn.tune import Take, choose, detections, frontier, judge, median_s, quickest, search, smooth
 
 PARAMS = st.builds(
     lambda enter, part, smooth_ms, least, silence: DetectorParams(smooth_ms, enter, enter * part, least, silence),
@@ -84,6 +84,11 @@ def test_the_choice_is_the_most_found_within_the_budget():
     curve = frontier(outcomes)
     assert [o.found for o in curve] == sorted({o.found for o in curve})
     assert [o.false_alarms for o in curve] == sorted(o.false_alarms for o in curve)
+    quick = quickest(outcomes, recall=0.8)
+    assert all(o.recall >= 0.8 for o in quick)
+    for one in quick:
+        others = [o for o in outcomes if o.recall >= 0.8 and o.false_alarms <= one.false_alarms]
+        assert median_s(one) == min(map(median_s, others))
 
 
 def test_intervals_are_those_of_the_tables():

@@ -45,10 +45,8 @@ def r15_patterns(_: Path) -> Held:
     patterns, began, finite, counted = 10_000_000, time.monotonic(), True, 0
     rng = np.random.default_rng(15)
     channels = tuple(Channel(f"c{i}", "g", 0.0, 1.0, -4.0, 4.0, constant=10) for i in range(3))
-    streams = [
-        model_of(random_float_graph(kind=kind), channels=channels).stream(detector={})
-        for kind in ("gru", "lstm", "rnn")
-    ]
+    models = [model_of(random_float_graph(kind=kind), channels=channels) for kind in ("gru", "lstm", "rnn")]
+    streams = [model.stream(detector={}) for model in models]
     with np.errstate(all="ignore"):
         for number in range(-(-patterns // (3 * 30_000))):
             for stream in streams:
