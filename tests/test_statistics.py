@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_rnn.manifest import Channel
-from edge_rnn.statistics import LiveStatistics
+from edge_rnn.statistics import BLOCKS, LiveStatistics
 
 ACC = [Channel(name, "g", mean, 0.4, -2, 2) for name, mean in (("ax", 0.8), ("ay", 0.1), ("az", 0.1))]
 GYRO = [Channel(name, "rad/s", 0.0, 0.5, -4, 4) for name in ("gx", "gy", "gz")]
@@ -37,6 +39,32 @@ def test_the_same_units_are_not_warned_of_however_it_is_worn():
 )
 def test_other_units_are_named(scales, words):
     assert any(words in warning for warning in warned(**scales))
+
+
+def test_a_spike_now_and_then_says_nothing_of_units():
+    rng = np.random.default_rng(0)
+    x = rng.normal([0.8, 0.1, 0.1], 0.2, (50 * 1000, 3)).astype(np.float32)
+    x[::10_000] = 1e30
+    live = LiveStatistics(ACC, 50.0)
+    for part in np.array_split(x, 97):
+        live.push(part)
+    assert live.warnings() == []
+    assert len(live._blocks) < BLOCKS
+
+
+@given(st.lists(st.integers(0, 130), max_size=12))
+def test_blocks_are_whole_seconds_however_the_samples_are_cut(sizes):
+    x = np.arange(1.0, 1 + 3 * sum(sizes)).reshape(-1, 3).astype(np.float32)
+    live, at = LiveStatistics(ACC, 50.0), 0
+    for size in sizes:
+        live.push(x[at : at + size])
+        at += size
+    whole = len(x) // 50
+    assert len(live._blocks) == whole
+    for number, block in enumerate(live._blocks):
+        np.testing.assert_allclose(block[1], np.square(x[50 * number : 50 * number + 50].astype(float)).sum(0))
+        assert block[0].tolist() == [50] * 3
+    assert live._open[0].tolist() == [len(x) - 50 * whole] * 3
 
 
 def test_ten_seconds_are_waited_for_and_bad_samples_do_not_count():

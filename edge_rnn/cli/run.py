@@ -62,6 +62,7 @@ def run(
     from ..model import load
     from ..together import run_together
     from ..units import conversions
+    from . import summary
 
     every, pace = _scores(scores), _speed(speed)
     model = load(bundle, engine)
@@ -71,6 +72,7 @@ def run(
     opened: dict[str, Source] = {
         url: open_source(url, channels, strict=strict, patience_s=reconnect) for url in dict.fromkeys(source)
     }
+    bare = dict(opened)
     if convert:
         opened = {url: Converted(one, factors) for url, one in opened.items()}
     if resample:
@@ -94,24 +96,17 @@ def run(
     finally:
         if recorder is not None:
             recorder.close()
-        for one in sinks:
-            one.close()
+        for sink_ in sinks:
+            sink_.close()
     for url, report in reports.items():
-        summary = {"model": model.manifest.title, "engine": model.engine.name, **report.to_json()}
-        summary["malformed_lines"], summary["dropped"] = opened[url].malformed, getattr(opened[url], "dropped", 0)
+        one = opened[url]
+        clock = one.clock if isinstance(one, Resampled) else report.clock
+        said = summary.facts(model, report, bare[url], clock)
         if len(reports) > 1:
-            summary["source_url"] = url
-        one_source = opened[url]
-        clock = one_source.clock if isinstance(one_source, Resampled) else report.clock
-        summary["source_clock"] = None if clock is None else clock.to_json()
-        warning = None if clock is None or resample else clock.warning()
-        if warning is not None:
-            print(f"edge-rnn: {url}: {warning}", file=sys.stderr)
-        for sentence in report.statistics.warnings() if report.statistics else []:
+            said["source_url"] = url
+        for sentence in summary.warnings(report, bare[url], None if resample else clock):
             print(f"edge-rnn: {url}: {sentence}", file=sys.stderr)
-        for line in opened[url].reports:
-            print(f"edge-rnn: skipped {line}", file=sys.stderr)
-        print(json.dumps(summary) if as_json else _text(summary), file=sys.stderr)
+        print(json.dumps(said) if as_json else summary.text(said), file=sys.stderr)
     for report in reports.values():
         if report.lost is not None:
             raise report.lost
@@ -145,10 +140,6 @@ def _flight(folder: str, seconds: float, model: Model, source: str) -> FlightRec
     names, units = zip(*((c.name, c.unit) for c in manifest.channels), strict=True)
     header = Header(names, units, manifest.rate_hz, source, note=f"flight recorder of {manifest.title}")
     return FlightRecorder(folder, header, seconds=seconds, rate_hz=manifest.rate_hz)
-
-
-def _text(summary: dict[str, object]) -> str:
-    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in summary.items()).replace('"', "")
 
 
 def _scores(text: str) -> int:

@@ -29,11 +29,6 @@ class Converted:
         return self._source.reports
 
     @property
-    def dropped(self) -> int:
-        """Samples that nobody had time for."""
-        return int(getattr(self._source, "dropped", 0))
-
-    @property
     def channels(self) -> tuple[str, ...]:
         """The source's."""
         return self._source.channels

@@ -1,0 +1,57 @@
+"""What a run tells when it is over: a summary for people or as JSON, and warnings. Texts out; nothing is printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..clock import RateEstimate
+from ..endpoints.sources import Source
+from ..model import Model
+from ..pipeline import Report
+
+
+def facts(model: Model, report: Report, source: Source, clock: RateEstimate | None) -> dict[str, Any]:
+    """The summary of `--json`."""
+    return {
+        "model": model.manifest.title,
+        "engine": model.engine.name,
+        **report.to_json(),
+        "malformed_lines": source.malformed,
+        "dropped": getattr(source, "dropped", 0),
+        "reconnects": getattr(source, "reconnects", 0),
+        "source_clock": None if clock is None else clock.to_json(),
+    }
+
+
+def warnings(report: Report, source: Source, clock: RateEstimate | None) -> list[str]:
+    """What a person should know: another rate, other units, the first lines that could not be read."""
+    found = [] if clock is None else [clock.warning()]
+    sentences = [sentence for sentence in found if sentence is not None]
+    sentences += report.statistics.warnings() if report.statistics else []
+    return [*sentences, *(f"skipped {line}" for line in source.reports)]
+
+
+def text(summary: dict[str, Any]) -> str:
+    """The same facts for people, a topic a line."""
+    came, took, latency = summary["samples"], summary["seconds"], summary["step_latency"]
+    parts = [f"{came[name]:,} {name}" for name in ("used", "bad", "imputed", "lost", "duplicate", "late") if came[name]]
+    per_second = came["received"] / took["total"] if took["total"] else 0.0
+    lines = {
+        "model": f"{summary['model']}, engine {summary['engine']}",
+        "samples": f"{came['received']:,} received: {', '.join(parts) or 'none'}",
+        "events": ", ".join(f"{count:,} {kind}" for kind, count in sorted(summary["events"].items())) or "none",
+        "latency": "p50 {p50_us:g}, p99 {p99_us:g}, max {max_us:g} us a sample".format(**latency),
+        "time": f"{took['total']:.3g} s, {per_second:,.0f} samples/s: source (reading, parsing) {took['source']:.3g}, "
+        f"stream (inference, detection) {took['stream']:.3g}",
+    }
+    clock = summary["source_clock"]
+    if clock is not None:
+        rate, drift, jitter = clock["rate_hz"], clock["drift_ppm"], clock["jitter_ms"]
+        lines["clock"] = f"{rate:.6g} Hz, {drift:g} ppm off the model's, jitter {jitter:g} ms"
+    troubles = {"malformed_lines": "malformed lines", "dropped": "samples dropped", "reconnects": "reconnects"}
+    told = [f"{summary[key]:,} {words}" for key, words in troubles.items() if summary[key]]
+    if told:
+        lines["source"] = ", ".join(told)
+    if "source_url" in summary:
+        lines = {"from": summary["source_url"], **lines}
+    return "\n".join(f"{name:8} {line}" for name, line in lines.items())
