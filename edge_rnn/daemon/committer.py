@@ -19,6 +19,8 @@ MOST_HELD = 10_000
 RETRY_SECONDS = 0.2
 BEAT_SECONDS = 0.2
 """The longest time between two beats when all is well."""
+ACK_SECONDS = 0.1
+"""For so long acknowledgements wait for something else to be committed with them: a flush to the disk is dear."""
 
 
 class Committer:
@@ -34,6 +36,7 @@ class Committer:
         self._held = Batch()
         self._changed = threading.Condition()
         self._stopping = False
+        self._hurry = False
         self._idle = True
         self._thread = threading.Thread(target=self._run, name="edge-rnn store", daemon=True)
 
@@ -46,7 +49,8 @@ class Committer:
         with self._changed:
             self._held.absorb(batch)
             self._held.shed(self._most)
-            self._changed.notify_all()
+            if not batch.can_wait:
+                self._changed.notify_all()
 
     @property
     def crowded(self) -> bool:
@@ -56,7 +60,11 @@ class Committer:
     def flush(self, seconds: float) -> bool:
         """Wait until all that was submitted is durable; False when that took too long."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._idle and not self._held, seconds)
+            self._hurry = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._idle and not self._held, seconds)
+            self._hurry = False
+            return done
 
     def stop(self, seconds: float) -> bool:
         """Commit what is left and end; False when that took too long."""
@@ -70,8 +78,8 @@ class Committer:
         while True:
             self.beats += 1
             with self._changed:
-                if not self._held and not self._stopping:
-                    self._changed.wait(BEAT_SECONDS)
+                if not self._stopping and not self._hurry and self._held.can_wait:
+                    self._changed.wait(ACK_SECONDS if self._held else BEAT_SECONDS)
                 if self._stopping and not self._held:
                     return
                 batch, self._held = self._held, Batch()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -46,7 +47,9 @@ class MqttDelivery:
         self._changed = threading.Condition()
         self._ready = False
         self._refusal: str | None = None
+        self._sent: deque[tuple[int, int]] = deque()  # message id and number of what is under way, in order
         self._given: set[int] = set()  # message ids that the broker has
+        self._done = 0
         self._acked = 0
 
     def open(self) -> None:
@@ -65,6 +68,7 @@ class MqttDelivery:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
         self._ready, self._refusal, self._given, self._acked = False, None, set(), 0
+        self._sent, self._done = deque(), 0
         self._client = client
         try:
             client.connect(self._host, self._port, KEEPALIVE_SECONDS)
@@ -78,22 +82,25 @@ class MqttDelivery:
         client.publish(f"{self._base}/status", '{"online":true}', 1, True)
 
     def deliver(self, lines: list[Waiting]) -> int:
-        """Publish, then wait for the broker, or for the consumer."""
+        """Publish what is not under way yet, then wait until half of the lines arrived: the window stays full."""
         deadline = time.monotonic() + self._timeout_s
-        sent: list[tuple[int, int]] = []
         for line in lines:
-            pipeline = json.loads(line.line).get("pipeline", "_")
-            info = self._client.publish(f"{self._base}/{pipeline}/event", numbered(line), 1)
-            sent.append((info.mid, line.n))
-        last = lines[-1].n
+            if not self._sent or line.n > self._sent[-1][1]:
+                pipeline = json.loads(line.line).get("pipeline", "_")
+                info = self._client.publish(f"{self._base}/{pipeline}/event", numbered(line), 1)
+                self._sent.append((info.mid, line.n))
+        enough = lines[len(lines) // 2].n
         with self._changed:
             self._changed.wait_for(
-                lambda: self._refusal is not None or self._upto(sent) == last, max(deadline - time.monotonic(), 0.0)
+                lambda: self._refusal is not None or self._upto() >= enough, max(deadline - time.monotonic(), 0.0)
             )
-            upto = self._upto(sent)
-            self._given.difference_update(mid for mid, _ in sent)
-            if self._refusal is not None and not upto:
+            upto = min(self._upto(), lines[-1].n)
+            if self._refusal is not None and upto < lines[0].n:
                 raise SinkDown(f"{self._host} is gone: {self._refusal}")
+            while self._sent and self._sent[0][1] <= upto:
+                mid, _ = self._sent.popleft()
+                self._given.discard(mid)
+            self._done = upto
             return upto
 
     def close(self) -> None:
@@ -109,12 +116,12 @@ class MqttDelivery:
             self._refusal = self._refusal or "closed"
             self._changed.notify_all()
 
-    def _upto(self, sent: list[tuple[int, int]]) -> int:
+    def _upto(self) -> int:
         """The number up to which all arrived: an acknowledgement out of its turn waits for those before."""
+        upto = self._done
         if self._app_ack:
-            return min(self._acked, sent[-1][1])
-        upto = 0
-        for mid, n in sent:
+            return max(upto, min(self._acked, self._sent[-1][1] if self._sent else 0))
+        for mid, n in self._sent:
             if mid not in self._given:
                 break
             upto = n

@@ -54,6 +54,11 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.records or self.places or self.acked or self.lost)
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether it holds acknowledgements alone: lost in a crash, they only make a sink get something twice."""
+        return not (self.records or self.places or self.lost)
+
     def absorb(self, later: Batch) -> None:
         """Add what came after; the later place of a pipeline counts."""
         self.records += later.records

@@ -74,6 +74,7 @@ def _watch(
         if now >= next_refill:
             next_refill = now + REFILL_SECONDS
             service.committer.refill_reserve()
+            service.store.tidy()
         if service.broken:
             log.error("no pipeline works any more: ending, so that whoever supervises starts anew")
             return 1

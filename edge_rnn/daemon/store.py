@@ -63,6 +63,8 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._db = self._open_or_begin_anew(synchronous)
+            self._tidier = sqlite3.connect(self.folder / "store.db", isolation_level=None, check_same_thread=False)
+            self._tidier.execute(f"PRAGMA synchronous = {synchronous}")
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot open the store in {self.folder}: {error}") from error
         self.installation = self._meta("installation")
@@ -72,7 +74,16 @@ class Store:
     def close(self) -> None:
         """Close the file; the next open finds everything."""
         with self._lock:
+            self._tidier.close()
             self._db.close()
+
+    def tidy(self) -> None:
+        """Move what is in the write-ahead log to its place: done every second, beside the commits, no commit has to.
+
+        Waits for the disk.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self._tidier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     # places
 
