@@ -1,6 +1,6 @@
 """R3: SIGKILL at random points loses no acknowledged event, doubles none, and the state is bit-exact.
 
-EDGE_RNN_KILLS sets how many (default 100; the full promise is 1,000).
+EDGE_RNN_KILLS sets how many (default 100; the full promise is 1,000), EDGE_RNN_STARTS how many starts are timed.
 """
 
 import json
@@ -19,6 +19,7 @@ from edge_rnn.engine import State
 from edge_rnn.model import load
 
 KILLS = int(os.environ.get("EDGE_RNN_KILLS", "100"))
+STARTS = int(os.environ.get("EDGE_RNN_STARTS", "8"))
 SEED = 3
 
 
@@ -114,18 +115,28 @@ def test_r3_restart_to_first_inference(tmp_path, model, capsys):
     """A real start, interpreter and all. Promised: p99 < 500 ms on an idle machine; asserted with room."""
     recording = write_recording(tmp_path / "x.npz", 400_000)
     config = write_config(tmp_path, source=recording, model=model, sink=f'url = "{tmp_path / "out.jsonl"}"')
-    times = []
-    for _ in range(8):
-        began = time.monotonic()
-        process = subprocess.Popen([*COMMAND, "daemon", "--config", str(config)], stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}  # compiled once, as pip does
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    times, processor = [], []
+    for _ in range(STARTS + 1):
+        began, before = time.monotonic(), os.times()
+        command = [*COMMAND, "daemon", "--config", str(config)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         for line in process.stderr:
             if re.search("first inference", line):
                 times.append(time.monotonic() - began)
                 break
         process.kill()
         process.wait()
-    times.sort()
+        now = os.times()
+        processor.append(now.children_user + now.children_system - before.children_user - before.children_system)
+    times, processor = sorted(times[1:]), sorted(processor[1:])  # the first one compiled
     with capsys.disabled():
-        print(f"\nR3: start to first inference: median {times[4] * 1e3:.0f} ms, worst of 8 {times[-1] * 1e3:.0f} ms")
-    assert len(times) == 8
-    assert times[-1] < 5.0
+        median, p99 = times[STARTS // 2] * 1e3, times[int(STARTS * 0.99)] * 1e3
+        busy = processor[STARTS // 2] * 1e3
+        print(
+            f"\nR3: start to first inference: median {median:.0f} ms ({busy:.0f} ms of a processor), p99 {p99:.0f} ms, "
+            f"{STARTS} starts"
+        )
+    assert len(times) == STARTS
+    assert times[int(STARTS * 0.99)] * 1e3 < float(os.environ.get("EDGE_RNN_START_MS", "5000"))  # promised: 500

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from . import config
 from .outlet import Delivery, SinkDown
 from .store import Waiting
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 TIMEOUT_SECONDS = 10.0
 SLICE_SECONDS = 0.2
@@ -135,23 +137,27 @@ class Webhook:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         self._target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        self._peer: http.client.HTTPConnection | None = None
+        self._peer: HTTPConnection | None = None
 
     def open(self) -> None:
         """Make a connection; it connects at the first request, so that an idle hook costs nothing."""
+        import http.client  # with TLS a noticeable part of a start, which most daemons need not make
+
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._peer = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_SECONDS)
 
     def deliver(self, lines: list[Waiting]) -> int:
         """One request for all lines."""
+        from http.client import HTTPException
+
         assert self._peer is not None
         body = "".join(f"{numbered(line)}\n" for line in lines).encode()
         try:
             self._peer.request("POST", self._target, body, {"Content-Type": "application/x-ndjson"})
             answer = self._peer.getresponse()
             answer.read(1 << 16)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             raise SinkDown(f"{self._parts.hostname} did not answer: {error}") from error
         if not 200 <= answer.status < 300:
             raise SinkDown(f"{self._parts.hostname} answered {answer.status} {answer.reason}")
