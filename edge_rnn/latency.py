@@ -17,12 +17,15 @@ class Histogram:
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self._max_ns = 0.0
+        self.total_ns = 0.0
+        """Their sum."""
 
     def add(self, duration_ns: float, weight: int = 1) -> None:
         """Count a duration `weight` times."""
         bucket = math.ceil(_PER_DECADE * math.log10(max(duration_ns, 1.0)))
         self._counts[min(bucket, _BUCKETS - 1)] += weight
         self._max_ns = max(self._max_ns, duration_ns)
+        self.total_ns += duration_ns * weight
 
     @property
     def count(self) -> int:
@@ -35,6 +38,10 @@ class Histogram:
             return 0.0
         bucket = int(np.searchsorted(np.cumsum(self._counts), q * self.count))
         return float(min(10 ** (bucket / _PER_DECADE), self._max_ns)) / 1e3
+
+    def at_most(self, seconds: float) -> int:
+        """How many were no longer than that, at most 1.5 % of it too many."""
+        return sum(self._counts[: math.ceil(_PER_DECADE * math.log10(seconds * 1e9)) + 1])
 
     def to_json(self) -> dict[str, Any]:
         """p50, p99 and max in microseconds."""

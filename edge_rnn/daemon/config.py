@@ -102,6 +102,14 @@ class Service(_Table):
     tick_ms: float = Field(default=6.0, ge=0.0, le=1000.0)
     stop_s: float = Field(default=5.0, gt=0, le=300)
 
+    @field_validator("metrics")
+    @classmethod
+    def _an_address(cls, address: str | None) -> str | None:
+        host, _, port = (address or "localhost:0").rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+            raise ValueError(f'is {address!r}, expected HOST:PORT, for example "127.0.0.1:9108"')
+        return address
+
     @field_validator("dashboard")
     @classmethod
     def _not_yet(cls, wanted: bool) -> bool:

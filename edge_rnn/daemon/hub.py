@@ -54,7 +54,7 @@ class Hub:
     """`news` is called after each round of reading in which samples came; other feeds call it, too."""
 
     def __init__(self, tick_s: float, news: Callable[[], None]) -> None:
-        self._tick_s = tick_s
+        self.tick_s = tick_s
         self.news = news
         self._poll = selectors.DefaultSelector()
         self._buffer = bytearray(READ_BYTES)
@@ -82,7 +82,7 @@ class Hub:
             ready = self._poll.select(IDLE_SECONDS)
             if not ready:
                 continue
-            rest = began + self._tick_s - time.monotonic()
+            rest = began + self.tick_s - time.monotonic()
             if rest > 0:
                 time.sleep(rest)
                 ready = self._poll.select(0)

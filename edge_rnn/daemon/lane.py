@@ -7,6 +7,7 @@ batches loses neither.
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Callable
 
 from ..events import Event
@@ -28,7 +29,8 @@ class Lane:
         self.model = model
         self.ring = ring
         self.steps = Histogram()
-        self.events = 0
+        self.events: Counter[str] = Counter()
+        """How many of each type since the start."""
         self.failed: str | None = None
         self.finished = place.finished
         self._place = place
@@ -39,12 +41,14 @@ class Lane:
         self.stream: Stream = model.stream(self._name)
         self._waiting: list[Chunk] = []
         self._ended = False
+        self._since_ns = 0
         self._events: list[Event] = []
         if place.state:
             self.stream.restore(place.state)
 
     def gather(self) -> None:
         """Take from the ring what has come."""
+        self._since_ns = self.ring.since_ns
         chunks, self._ended = self.ring.take()
         self._waiting = joined(chunks)
 
@@ -88,9 +92,9 @@ class Lane:
         wall = _rfc3339(now_ns)
         digest = self.model.manifest.model_digest
         told = [record(self.pipeline, self._name, digest, event, wall) for event in events]
-        self.events += len(told)
+        self.events.update(one.key.partition(":")[0] for one in told)
         self._place = Place(self._place.generation, digest, self._cursor, self.finished, self.stream.snapshot(), now_ns)
-        return Batch(told, {self.pipeline: self._place})
+        return Batch(told, {self.pipeline: self._place}, came_ns=[self._since_ns] * len(told))
 
 
 def _rfc3339(wall_ns: int) -> str:

@@ -50,6 +50,8 @@ class Batch:
     places: dict[str, Place] = field(default_factory=dict)
     acked: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+    came_ns: list[int] = field(default_factory=list)
+    """When the samples came that made these events."""
 
     def __bool__(self) -> bool:
         return bool(self.records or self.places or self.acked or self.lost)
@@ -66,13 +68,14 @@ class Batch:
         for sink, upto in later.acked.items():
             self.acked[sink] = max(upto, self.acked.get(sink, 0))
         self.lost += later.lost
+        self.came_ns += later.came_ns
 
     def shed(self, most: int) -> None:
         """Keep the newest `most` events and count the others as lost."""
         excess = len(self.records) - most
         if excess > 0:
             self.lost += excess
-            del self.records[:excess]
+            del self.records[:excess], self.came_ns[:excess]
 
 
 def stream_name(installation: str, pipeline: str, generation: int) -> str:

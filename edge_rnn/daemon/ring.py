@@ -7,6 +7,7 @@ no time or number of their own are numbered here. A source that can be read agai
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 import numpy as np
@@ -22,6 +23,8 @@ class Ring:
         self.dropped = 0
         self.came = cursor
         self.ended = False
+        self.since_ns = 0
+        """When the oldest of what waits came (time.monotonic_ns)."""
         self._limit = limit
         self._skip = 0
         self._waiting = 0
@@ -55,6 +58,8 @@ class Ring:
                 self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
             if self._closed:
                 return False
+            if not self._queue:
+                self.since_ns = time.monotonic_ns()
             self._queue.append(chunk)
             self._waiting += rows
             while self._waiting > self._limit and self.live:

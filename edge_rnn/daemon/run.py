@@ -39,8 +39,6 @@ def run(config: Path, once: bool = False, notifier: Notifier | None = None) -> i
         signal.signal(number, hear)
     service = Service(read_config(config))
     service.start()
-    if service.config.service.metrics is not None:
-        log.warning("service.metrics is set, but this release serves no Prometheus metrics yet")
     notifier.tell(f"READY=1\nMAINPID={os.getpid()}")
     log.info("running: %d pipelines", sum(len(unit.lanes) for unit in service.units.values()))
     code = _watch(service, notifier, config, once, wanted, news)

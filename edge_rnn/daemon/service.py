@@ -9,10 +9,12 @@ import fcntl
 import logging
 import threading
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import EdgeRnnError, SnapshotError, UsageError
+from ..latency import Histogram
 from ..model import Model, load
 from .clients import Clients
 from .committer import Committer
@@ -29,6 +31,9 @@ from .ring import Ring
 from .store import Store
 from .unit import Unit, missed_samples
 
+if TYPE_CHECKING:
+    from .metrics import Metrics
+
 log = logging.getLogger("edge_rnn")
 
 BEAT_SECONDS = 0.2
@@ -42,6 +47,10 @@ class Service:
         self.beats = 0
         self.began_ns = time.monotonic_ns()
         self.first_step_ns: int | None = None
+        self.end_to_end = Histogram()
+        """From a sample's coming to its event being durable."""
+        self.switches: Counter[str] = Counter()
+        """How often each pipeline changed to another model."""
         self._open_source = open_source
         self._lock_file = _only_one(Path(config.service.state_dir))
         self.store = store or Store(config.service.state_dir)
@@ -49,6 +58,7 @@ class Service:
         self.units: dict[str, Unit] = {}
         self.outlets: dict[str, tuple[Any, Outlet]] = {}
         self.clients = Clients(config.service.socket) if config.service.socket else None
+        self.metrics: Metrics | None = None
         self._news = threading.Event()
         self._hub = Hub(config.service.tick_ms / 1e3, self._news.set)
         self._march = March()
@@ -66,6 +76,7 @@ class Service:
         self._steps.start()
         if self.clients is not None:
             self.clients.start()
+        self._set_metrics(self.config.service.metrics)
 
     def apply(self, config: Config) -> None:
         """Change to another configuration; raises when it cannot be, and then the old one runs on untouched.
@@ -78,8 +89,10 @@ class Service:
         models = self._models(config)
         for sink in config.sink:
             open_delivery(sink, config.device.name).close()
+        self._set_metrics(config.service.metrics)
         self._set_outlets(config)
         self._set_units(config, models)
+        self._hub.tick_s = config.service.tick_ms / 1e3
         self.config = config
 
     @property
@@ -128,6 +141,7 @@ class Service:
         clean = self.committer.stop(left()) and clean
         if self.clients is not None:
             self.clients.stop()
+        self._set_metrics(None)
         if clean:
             self.store.close()
         self._lock_file.close()
@@ -152,11 +166,10 @@ class Service:
     # the step thread
 
     def _run(self) -> None:
-        checkpoint_s, tick_s = self.config.service.checkpoint_ms / 1e3, self.config.service.tick_ms / 1e3
-        due, began = time.monotonic() + checkpoint_s, 0.0
+        due = began = 0.0
         while not self._stopping.is_set():
             self.beats += 1
-            rest = began + tick_s - time.monotonic()
+            rest = began + self.config.service.tick_ms / 1e3 - time.monotonic()
             if self._news.wait(BEAT_SECONDS) and rest > 0:
                 self._stopping.wait(rest)
             began = time.monotonic()
@@ -164,7 +177,7 @@ class Service:
             self._step()
             if began >= due:
                 self._checkpoint()
-                due = began + checkpoint_s
+                due = began + self.config.service.checkpoint_ms / 1e3
         self._step()
         self._checkpoint()
 
@@ -194,6 +207,9 @@ class Service:
 
     def _committed(self, batch: Batch) -> None:
         """On the committer's thread: these are durable now."""
+        now = time.monotonic_ns()
+        for came in batch.came_ns:
+            self.end_to_end.add(now - came)
         if batch.records or batch.lost:
             for _, outlet in list(self.outlets.values()):
                 outlet.wake()
@@ -206,6 +222,19 @@ class Service:
         """A model for each pipeline; those of the same file share one."""
         loaded = {key: load(*key) for key in dict.fromkeys((one.model, one.engine) for one in config.pipeline)}
         return {one.id: loaded[one.model, one.engine] for one in config.pipeline}
+
+    def _set_metrics(self, address: str | None) -> None:
+        old = self.metrics
+        if address == (None if old is None else old.address):
+            return
+        if address is None:
+            self.metrics = None
+        else:
+            from .metrics import Metrics
+
+            self.metrics = Metrics(self, address)
+        if old is not None:
+            old.stop()
 
     def _set_outlets(self, config: Config) -> None:
         wanted = {sink.name: (config.device.name, sink) for sink in config.sink}
@@ -256,6 +285,7 @@ class Service:
         digest = model.manifest.model_digest
         place = self.store.place(pipeline.id)
         if place is None or place.digest != digest:
+            self.switches[pipeline.id] += place is not None
             place = self.store.begin(pipeline.id, digest)
         ring, wall_ns = self._ring(source, place, model, live), time.time_ns
         try:

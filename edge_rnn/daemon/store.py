@@ -180,6 +180,16 @@ class Store:
         with self._lock:
             return self._spool.get(sink, 0)
 
+    def queued(self, sink: str) -> int:
+        """Events that wait for a sink."""
+        with self._lock:
+            (count,) = self._db.execute(
+                "SELECT count(*) FROM event e WHERE n > (SELECT acked FROM sink WHERE name = ?1) AND NOT EXISTS "
+                "(SELECT 1 FROM lost WHERE sink = ?1 AND e.n BETWEEN first AND last)",
+                (sink,),
+            ).fetchone()
+        return int(count)
+
     def _acknowledge(self, sink: str, upto: int) -> None:
         (moved,) = self._db.execute(
             "SELECT coalesce(sum(length(line)), 0) FROM event e WHERE n <= ?2 AND n > (SELECT acked FROM sink WHERE "

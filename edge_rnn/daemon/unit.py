@@ -49,7 +49,7 @@ class Unit:
                 "engine": lane.model.engine.name,
                 "samples": lane.stream.counters.to_json(),
                 "dropped": lane.ring.dropped,
-                "events": lane.events,
+                "events": lane.events.total(),
                 "step_latency": lane.steps.to_json(),
                 "failed": lane.failed,
                 "finished": lane.finished,
