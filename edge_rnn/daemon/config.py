@@ -66,6 +66,9 @@ class Sink(_Table):
     spool_mb: float = Field(default=16, gt=0, le=1 << 20)
     window: int = Field(default=20, ge=1, le=1000)
     ack_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    scores: bool = False
+    commands: bool = False
+    discovery: Annotated[str, Field(pattern=r"^[^+#/\x00][^+#\x00]*$")] | None = None
 
     @field_validator("url")
     @classmethod
@@ -80,6 +83,9 @@ class Sink(_Table):
     def _acknowledged_by_whom(self) -> Sink:
         if self.delivery == "app-ack" and _scheme(self.url) not in ("mqtt", "unix"):
             raise ValueError('delivery = "app-ack" is for mqtt:// and unix:// sinks, this one is neither: leave it out')
+        for key in ("scores", "commands", "discovery"):
+            if getattr(self, key) and _scheme(self.url) != "mqtt":
+                raise ValueError(f"{key} is for mqtt:// sinks, this one is none: leave it out")
         return self
 
     @property

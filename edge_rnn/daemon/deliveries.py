@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from . import config
+from .commands import Desk
 from .outlet import Delivery, SinkDown
 from .store import Waiting
 
@@ -25,13 +26,16 @@ def numbered(line: Waiting) -> str:
     return f'{line.line[:-1]},"n":{line.n}}}'
 
 
-def open_delivery(sink: config.Sink, device: str) -> Delivery:
-    """The way out for a sink's table; raises UsageError for a URL that cannot be one, opens nothing."""
+def open_delivery(sink: config.Sink, device: str, desk: Desk | None = None) -> Delivery:
+    """The way out for a sink's table; raises UsageError for a URL that cannot be one, opens nothing.
+
+    `desk` answers what comes in by a way out: commands over MQTT.
+    """
     parts = urlsplit(sink.url)
     if parts.scheme == "mqtt":
         from .mqtt import MqttDelivery
 
-        return MqttDelivery(sink, device)
+        return MqttDelivery(sink, device, desk)
     if parts.scheme in ("http", "https"):
         return Webhook(sink.url)
     if parts.scheme == "unix":

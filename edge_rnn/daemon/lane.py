@@ -10,7 +10,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable
 
-from ..events import Event
+from ..events import Event, to_line
 from ..latency import Histogram
 from ..model import Model
 from ..recording import Chunk
@@ -33,6 +33,11 @@ class Lane:
         """How many of each type since the start."""
         self.failed: str | None = None
         self.finished = place.finished
+        self.reset_wanted = False
+        """Set by others: begin again from the zero state."""
+        self.wants_score = False
+        self.score: str | None = None
+        """The newest score's line, for whoever takes it and puts None there."""
         self._place = place
         self._name = stream_name(installation, pipeline, place.generation)
         self._wall_ns = wall_ns
@@ -55,7 +60,7 @@ class Lane:
     @property
     def plain(self) -> Chunk | None:
         """What waits, where that is one chunk that may be pushed beside those of others."""
-        if len(self._waiting) != 1:
+        if len(self._waiting) != 1 or self.reset_wanted:
             return None
         chunk = self._waiting[0]
         return None if chunk.restart or chunk.t_ns is not None else chunk
@@ -67,9 +72,16 @@ class Lane:
         self.steps.add(ns_per_sample, rows)
         self._cursor = self._cursor + rows if not self.ring.live else self.ring.came
         self._dirty = True
+        if self.wants_score and self.score is None and len(self.stream.last_scores):
+            last = int(self.stream.last_index[-1])
+            self.score = to_line(self.stream.scores(last or 1)[-1])  # of the last sample alone: only it is divided
 
     def work(self, clock_ns: Callable[[], int]) -> Batch | None:
         """Step what waits; a batch when there are events or the source ended."""
+        if self.reset_wanted:
+            self.reset_wanted = False
+            self._events += self.stream.reset()
+            self._dirty = True
         while self._waiting:
             chunk = self._waiting[0]
             if chunk.restart and self.stream.counters.received:

@@ -4,6 +4,9 @@
     PREFIX/DEVICE/PIPELINE/event     one event a message; PIPELINE is _ for what concerns them all
     PREFIX/DEVICE/status             retained: {"online":true}, and by last will false
     PREFIX/DEVICE/ack                app-ack: the consumer publishes the `n` of the last event that is safe with it
+    PREFIX/DEVICE/PIPELINE/score     `scores`: now and then the newest class probabilities, QoS 0
+    PREFIX/DEVICE/cmd/VERB           `commands`: what commands.py knows; the answer comes to PREFIX/DEVICE/answer
+    DISCOVERY/binary_sensor/...      `discovery`: Home Assistant's, retained (homeassistant.py)
 
 A PUBACK is custody, not durability: a broker that is killed forgets what it acknowledged. With app-ack an event is
 sent again until the consumer itself has it.
@@ -11,6 +14,7 @@ sent again until the consumer itself has it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -20,7 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import MissingExtra, UsageError
 from . import config
+from .commands import Desk, answer
 from .deliveries import numbered
+from .homeassistant import discovery
 from .outlet import SinkDown
 from .store import Waiting
 
@@ -32,7 +38,7 @@ PORT = 1883
 class MqttDelivery:
     """One connection at a time; the outlet opens another when it breaks."""
 
-    def __init__(self, sink: config.Sink, device: str) -> None:
+    def __init__(self, sink: config.Sink, device: str, desk: Desk | None = None) -> None:
         parts = urlsplit(sink.url)
         prefix = unquote(parts.path.strip("/")) or "edge-rnn"
         if not parts.hostname or any(wild in prefix for wild in "+#"):
@@ -40,7 +46,12 @@ class MqttDelivery:
         self._host, self._port = parts.hostname, parts.port or PORT
         self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
         self._base = f"{prefix}/{device}"
-        self._name = f"edge-rnn-{device}"
+        other = hashlib.blake2b(sink.name.encode(), digest_size=3).hexdigest()  # two sinks may share a broker
+        self._name = f"edge-rnn-{device}-{other}"
+        self._device = device
+        self._desk = desk
+        self._discovery, self._commands = sink.discovery, sink.commands
+        self.wants_scores = sink.scores
         self._app_ack, self._timeout_s = sink.delivery == "app-ack", sink.ack_timeout_s
         self._window = sink.window
         self._client: Any = None
@@ -49,6 +60,7 @@ class MqttDelivery:
         self._refusal: str | None = None
         self._sent: deque[tuple[int, int]] = deque()  # message id and number of what is under way, in order
         self._given: set[int] = set()  # message ids that the broker has
+        self._others: set[int] = set()  # ... of what is under way and no event
         self._done = 0
         self._acked = 0
 
@@ -68,7 +80,7 @@ class MqttDelivery:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
         self._ready, self._refusal, self._given, self._acked = False, None, set(), 0
-        self._sent, self._done = deque(), 0
+        self._sent, self._others, self._done = deque(), set(), 0
         self._client = client
         try:
             client.connect(self._host, self._port, KEEPALIVE_SECONDS)
@@ -79,7 +91,18 @@ class MqttDelivery:
             self._changed.wait_for(lambda: self._ready or self._refusal is not None, CONNECT_SECONDS)
             if not self._ready:
                 raise SinkDown(f"{self._host} refused the connection: {self._refusal or 'no answer'}")
-        client.publish(f"{self._base}/status", '{"online":true}', 1, True)
+        self._say(f"{self._base}/status", '{"online":true}', 1, True)
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell Home Assistant, where that is wanted, which pipelines there are."""
+        if self._discovery is not None and self._desk is not None:
+            for topic, about in discovery(self._discovery, self._base, self._device, self._desk.pipelines()).items():
+                self._say(topic, about, 1, True)
+
+    def score(self, pipeline: str, line: str) -> None:
+        """Publish the newest probabilities; what nobody takes is lost."""
+        self._say(f"{self._base}/{pipeline}/score", line, 0, False)
 
     def deliver(self, lines: list[Waiting]) -> int:
         """Publish what is not under way yet, then wait until half of the lines arrived: the window stays full."""
@@ -135,6 +158,8 @@ class MqttDelivery:
                 self._ready = True
                 if self._app_ack:
                     client.subscribe(f"{self._base}/ack", 1)
+                if self._commands:
+                    client.subscribe(f"{self._base}/cmd/+", 1)
             self._changed.notify_all()
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -145,12 +170,34 @@ class MqttDelivery:
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         with self._changed:
+            if mid in self._others:
+                self._others.discard(mid)
+                return
             self._given.add(mid)
             self._changed.notify_all()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         text = message.payload
+        if message.topic.startswith(f"{self._base}/cmd/"):
+            self._obey(message.topic.rpartition("/")[2], text, message.retain)
+            return
         if len(text) <= 20 and text.isdigit():
             with self._changed:
                 self._acked = max(self._acked, int(text))
                 self._changed.notify_all()
+
+    def _obey(self, verb: str, payload: bytes, retained: bool) -> None:
+        if self._desk is not None and not retained:  # one that is retained would be obeyed at every connection
+            self._say(f"{self._base}/answer", json.dumps(answer(self._desk, verb, payload)), 1, False)
+
+    def _say(self, topic: str, text: str, qos: int, retain: bool) -> None:
+        """Publish what is no event: its acknowledgement is none of an event's."""
+        client = self._client
+        info = None if client is None else client.publish(topic, text, qos, retain)
+        if info is None or info.rc:
+            return
+        with self._changed:
+            if info.mid in self._given:
+                self._given.discard(info.mid)
+            else:
+                self._others.add(info.mid)

@@ -80,6 +80,22 @@ class Outlet:
         self._news.set()
         self._delivery.close()
 
+    @property
+    def wants_scores(self) -> bool:
+        """Whether scores go this way, too."""
+        return bool(getattr(self._delivery, "wants_scores", False))
+
+    def score(self, pipeline: str, line: str) -> None:
+        """The newest probabilities, for a way that wants them; what cannot go now is lost."""
+        if self.up and self.wants_scores:
+            self._delivery.score(pipeline, line)  # type: ignore[attr-defined]
+
+    def announce(self) -> None:
+        """Other pipelines run now."""
+        announce = getattr(self._delivery, "announce", None)
+        if self.up and announce is not None:
+            announce()
+
     def join(self, seconds: float) -> bool:
         """Wait for its end."""
         self._thread.join(seconds)

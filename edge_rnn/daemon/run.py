@@ -62,8 +62,10 @@ def _watch(
         if now_steps != steps and now_commits != commits:
             steps, commits = now_steps, now_commits
             notifier.tell("WATCHDOG=1")
-        if wanted.pop("reload", False):
+        if wanted.pop("reload", False) or service.desk.reload_wanted.is_set():
+            service.desk.reload_wanted.clear()
             _reload(service, notifier, config)
+        service.desk.tell_scores()
         now = time.monotonic()
         if service.clients is not None and now >= next_status:
             next_status = now + STATUS_SECONDS

@@ -21,6 +21,7 @@ from .committer import Committer
 from .config import Config, Pipeline
 from .config import Source as SourceTable
 from .deliveries import open_delivery
+from .desk import FrontDesk
 from .feed import Feed, Open, open_configured, replayable
 from .hub import Hub
 from .lane import Lane
@@ -59,6 +60,7 @@ class Service:
         self.outlets: dict[str, tuple[Any, Outlet]] = {}
         self.clients = Clients(config.service.socket) if config.service.socket else None
         self.metrics: Metrics | None = None
+        self.desk = FrontDesk(self)
         self._news = threading.Event()
         self._hub = Hub(config.service.tick_ms / 1e3, self._news.set)
         self._march = March()
@@ -163,6 +165,10 @@ class Service:
             "store": {"failing": self.committer.failing, "lost": self.committer.lost},
         }
 
+    def wake(self) -> None:
+        """There is something to do for the step thread."""
+        self._news.set()
+
     # the step thread
 
     def _run(self) -> None:
@@ -245,7 +251,7 @@ class Service:
         self.store.keep_for({name: int(sink.spool_mb * (1 << 20)) for name, (_, sink) in wanted.items()})
         for name, (device, sink) in wanted.items():
             if name not in self.outlets:
-                delivery = open_delivery(sink, device)
+                delivery = open_delivery(sink, device, self.desk)
                 outlet = Outlet(name, delivery, self.store, self.committer, sink.window)
                 self.outlets[name] = ((device, sink), outlet)
                 outlet.start()
@@ -268,6 +274,8 @@ class Service:
             self.units = same | fresh
         for unit in fresh.values():
             unit.start()
+        for _, outlet in self.outlets.values():
+            outlet.announce()
 
     def _unit(self, source: SourceTable, pipelines: list[Pipeline], models: dict[str, Model]) -> Unit:
         again = replayable(source.url)
