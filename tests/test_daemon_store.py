@@ -15,7 +15,8 @@ from edge_rnn.daemon.committer import Committer
 from edge_rnn.daemon.dedup import Dedup
 from edge_rnn.daemon.records import Batch, Place, Record, record, stream_name
 from edge_rnn.daemon.reserve import RESERVE_BYTES
-from edge_rnn.daemon.store import Store, StoreError
+from edge_rnn.daemon.store import Store
+from edge_rnn.daemon.storefile import StoreError
 from edge_rnn.events import Fault, Gap, Started
 
 BIG = 1 << 40

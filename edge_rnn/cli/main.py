@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import EdgeRnnError
-from . import bench, compare, config, daemon, demo, devices, export, firmware, record, run, sim, train, tune
+from . import bench, compare, config, daemon, demo, devices, export, firmware, record, run, service, sim, train, tune
 
 app = typer.Typer(
     name="edge-rnn",
@@ -37,6 +37,7 @@ app.command("daemon")(daemon.daemon)
 app.command("supervise")(daemon.supervise)
 app.add_typer(firmware.app, name="firmware")
 app.add_typer(config.app, name="config")
+app.add_typer(service.app, name="service")
 app.command("devices")(devices.devices)
 app.command("doctor")(devices.doctor)
 app.command("sim")(sim.sim)

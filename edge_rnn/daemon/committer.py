@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 from .records import Batch
-from .store import Store, StoreError
+from .store import Store
+from .storefile import StoreError
 
 log = logging.getLogger("edge_rnn")
 

@@ -90,7 +90,7 @@ def _of_lanes(service: Service, lanes: list[Lane]) -> Iterator[Metric]:
     yield _counter("edge_rnn_events", "events told since the start", kinds, ("pipeline", "type"))
     steps = {(one.pipeline,): one.steps for one in lanes}
     yield _histogram("edge_rnn_step_seconds", "a push's time over its samples", steps, STEP_SECONDS, ("pipeline",))
-    switches = {(one.pipeline,): service.switches[one.pipeline] for one in lanes}
+    switches = {(one.pipeline,): service.assembly.switches[one.pipeline] for one in lanes}
     yield _counter("edge_rnn_model_switches", "changes to another model since the start", switches)
     info = {
         (one.pipeline, one.model.manifest.title, one.model.manifest.model_digest, one.model.engine.name): 1

@@ -5,32 +5,29 @@ It must never wait for a disk or a peer on the step thread, and never acknowledg
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from ..errors import EdgeRnnError, SnapshotError, UsageError
+from ..errors import UsageError
 from ..latency import Histogram
 from ..model import Model, load
+from .assembly import Assembly
 from .clients import Clients
 from .committer import Committer
-from .config import Config, Pipeline
-from .config import Source as SourceTable
+from .config import Config
 from .deliveries import open_delivery
 from .desk import FrontDesk
-from .feed import Feed, Open, open_configured, replayable
+from .feed import Open, open_configured
 from .hub import Hub
-from .lane import Lane
+from .lock import only_one
 from .march import March
 from .outlet import Outlet
-from .records import Batch, Place
-from .ring import Ring
+from .records import Batch
 from .store import Store
-from .unit import Unit, missed_samples
+from .unit import Unit
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -50,10 +47,7 @@ class Service:
         self.first_step_ns: int | None = None
         self.end_to_end = Histogram()
         """From a sample's coming to its event being durable."""
-        self.switches: Counter[str] = Counter()
-        """How often each pipeline changed to another model."""
-        self._open_source = open_source
-        self._lock_file = _only_one(Path(config.service.state_dir))
+        self._lock_file = only_one(Path(config.service.state_dir))
         self.store = store or Store(config.service.state_dir)
         self.committer = Committer(self.store, self._committed)
         self.units: dict[str, Unit] = {}
@@ -64,6 +58,7 @@ class Service:
         self._news = threading.Event()
         self._hub = Hub(config.service.tick_ms / 1e3, self._news.set)
         self._march = March()
+        self.assembly = Assembly(self.store, self._hub, open_source)
         self._stopping = threading.Event()
         self._units_lock = threading.Lock()
         self._steps = threading.Thread(target=self._run, name="edge-rnn step", daemon=True)
@@ -269,55 +264,10 @@ class Service:
             self._step()
             self._checkpoint()
             self.committer.flush(self.config.service.stop_s)
-        fresh = {key: self._unit(*wanted[key], models) for key in wanted if key not in same and wanted[key][1]}
+        fresh = {key: self.assembly.unit(*wanted[key], models) for key in wanted if key not in same and wanted[key][1]}
         with self._units_lock:
             self.units = same | fresh
         for unit in fresh.values():
             unit.start()
         for _, outlet in self.outlets.values():
             outlet.announce()
-
-    def _unit(self, source: SourceTable, pipelines: list[Pipeline], models: dict[str, Model]) -> Unit:
-        again = replayable(source.url)
-        lanes = [self._lane(source, one, models[one.id], not again) for one in pipelines]
-        first = models[pipelines[0].id].manifest
-        channels = tuple(source.channels) or tuple(channel.name for channel in first.channels)
-        for one in pipelines:
-            inputs = models[one.id].inputs
-            if inputs != len(channels):
-                raise UsageError(f"pipeline {one.id} takes {inputs} channels, source {source.id} has {len(channels)}")
-        feed = Feed(source, channels, source.rate_hz or first.rate_hz, self._open_source, self._hub)
-        return Unit(source, tuple(pipelines), feed, lanes, again)
-
-    def _lane(self, source: SourceTable, pipeline: Pipeline, model: Model, live: bool) -> Lane:
-        digest = model.manifest.model_digest
-        place = self.store.place(pipeline.id)
-        if place is None or place.digest != digest:
-            self.switches[pipeline.id] += place is not None
-            place = self.store.begin(pipeline.id, digest)
-        ring, wall_ns = self._ring(source, place, model, live), time.time_ns
-        try:
-            return Lane(pipeline.id, model, place, self.store.installation, ring, wall_ns)
-        except SnapshotError as error:
-            log.error("pipeline %s begins anew: %s", pipeline.id, error)
-            place = self.store.begin(pipeline.id, digest)
-            ring = self._ring(source, place, model, live)
-            return Lane(pipeline.id, model, place, self.store.installation, ring, wall_ns)
-
-    def _ring(self, source: SourceTable, place: Place, model: Model, live: bool) -> Ring:
-        rate_hz = source.rate_hz or model.manifest.rate_hz
-        missed = missed_samples(place, time.time_ns(), rate_hz, model.manifest.gap.long) if live else 0
-        return Ring(source.buffer_samples, live, place.cursor + missed)
-
-
-def _only_one(folder: Path) -> BinaryIO:
-    """A lock that goes with the process: two daemons on one store would each undo the other."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("wb")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(f"another daemon runs on {folder}: stop it, or choose another state_dir") from error
-    except OSError as error:
-        raise EdgeRnnError(f"cannot use the state_dir {folder}: {error.strerror}") from error
-    return file

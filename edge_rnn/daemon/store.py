@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import secrets
 import sqlite3
 import threading
@@ -18,29 +17,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import EdgeRnnError
 from .records import Batch, Place
 from .reserve import Reserve
+from .storefile import StoreError, open_or_begin_anew
 
 log = logging.getLogger("edge_rnn")
 
-FORMAT = 1
 CUT = 0.9
 """A spool that is too large is cut to this part of its limit, so that not every event makes another cut."""
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE place (pipeline TEXT PRIMARY KEY, generation INTEGER NOT NULL, digest TEXT NOT NULL,
-                    cursor INTEGER NOT NULL, finished INTEGER NOT NULL, state BLOB NOT NULL,
-                    wall_ns INTEGER NOT NULL);
-CREATE TABLE event (n INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, line TEXT NOT NULL);
-CREATE TABLE sink (name TEXT PRIMARY KEY, acked INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE lost (sink TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
-                   PRIMARY KEY (sink, first)) WITHOUT ROWID;
-"""
-
-
-class StoreError(EdgeRnnError):
-    """The disk is full or broken: what was to be written is not durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +46,7 @@ class Store:
         self._limits: dict[str, int] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._db = self._open_or_begin_anew(synchronous)
+            self._db = open_or_begin_anew(self.folder, synchronous)
             self._tidier = sqlite3.connect(self.folder / "store.db", isolation_level=None, check_same_thread=False)
             self._tidier.execute(f"PRAGMA synchronous = {synchronous}")
         except (OSError, sqlite3.Error) as error:
@@ -248,42 +232,6 @@ class Store:
             ).fetchone()[0]
             for name in self._limits
         }
-
-    # the file
-
-    def _open_or_begin_anew(self, synchronous: str) -> sqlite3.Connection:
-        """A file that is no store of ours any more is put aside: a device that cannot start helps nobody."""
-        try:
-            return self._open(synchronous)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            aside = f"store.damaged-{secrets.token_hex(4)}"
-            log.error("the store in %s is damaged (%s): put aside as %s, beginning anew", self.folder, error, aside)
-            for suffix in (".db", ".db-wal", ".db-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(self.folder / f"store{suffix}", self.folder / f"{aside}{suffix}")
-            return self._open(synchronous)
-
-    def _open(self, synchronous: str) -> sqlite3.Connection:
-        path = self.folder / "store.db"
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {synchronous}")
-        db.execute("PRAGMA journal_size_limit = 1048576")
-        db.execute("BEGIN IMMEDIATE")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute("INSERT INTO meta VALUES ('installation', ?)", (secrets.token_hex(8),))
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-        elif version != FORMAT:
-            raise StoreError(
-                f"{path} has format {version}, this release writes {FORMAT}: use the release that wrote it"
-            )
-        db.execute("COMMIT")
-        return db
 
     def _meta(self, name: str) -> str:
         return str(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
