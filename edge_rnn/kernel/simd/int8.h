@@ -10,8 +10,14 @@
  */
 #include "vec.h"
 
-/* Gates of the first phase: GRU's r, LSTM's i and g. */
-#define FIRST(kind) (V == 16 && (kind) == GRU ? 1 : V == 16 && (kind) == LSTM ? 2 : GATES(kind))
+/* Vectors of a block at most: with 32 registers four, so that fewer chains of activations are waited for; LSTM's four
+ * gates leave room for two.
+ */
+#define BLOCK (V == 16 ? 4 : 2)
+#define BLOCK_MOST(kind) ((kind) == LSTM ? 2 : BLOCK)
+#define BLOCK_OF(kind, left) ((left) >= BLOCK_MOST(kind) * V ? BLOCK_MOST(kind) : (left) >= 2 * V ? 2 : 1)
+/* Gates of the first phase: GRU's r, LSTM's i, g and f. */
+#define FIRST(kind) (V == 16 && (kind) == GRU ? 1 : V == 16 && (kind) == LSTM ? 3 : GATES(kind))
 /* The bundle's gate behind the packed one. */
 #define GATE(kind, packed) ((kind) == LSTM && ((packed) == 1 || (packed) == 2) ? 3 - (packed) : (packed))
 
@@ -50,7 +56,7 @@ INLINE void fill_table(uint8_t *table) {
 #if PLANES
 
 INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
-    vi high[8];
+    vi high[4 * BLOCK];
     UNROLL for (int j = 0; j < GN; j++) high[j] = (vi){0};
     for (int k = 0; k < groups; k++, w += GN * V * KP, in += KP) {
         int32_t low4, high4;
@@ -140,13 +146,14 @@ INLINE vi mulr24(vi a, vi q) { return narrow(add_wide(mul(a, q), 1 << 23), 24); 
 /* Knot and rise of n vectors of indices 0..255. */
 INLINE void knots(const uint8_t *table, const vi *index, vi *knot, vi *rise, const int n) {
 #if PLANES
-    /* 256 entries of 3 + 3 bytes: a byte lookup serves 64 lanes, so four vectors of indices go together. */
-    UNROLL for (int first_ = 0; first_ < n; first_ += 4) {
-        const int count = n - first_ < 4 ? n - first_ : 4;
-        __m512i at = _mm512_castsi128_si512(_mm512_cvtepi32_epi8((__m512i)index[first_]));
-        if (count > 1) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 1]), 1);
-        if (count > 2) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 2]), 2);
-        if (count > 3) at = _mm512_inserti32x4(at, _mm512_cvtepi32_epi8((__m512i)index[first_ + 3]), 3);
+    /* 256 entries of 3 + 3 bytes: a byte lookup serves 64 lanes, so four vectors of indices go together. Packing and
+     * unpacking keep each lane's numbers in their 128 bits: there, four bytes of the first vector, then of the second ...
+     */
+    UNROLL for (int j = 0; j < n; j += 4) {
+        const __m512i i0 = (__m512i)index[j], i1 = j + 1 < n ? (__m512i)index[j + 1] : i0;
+        const __m512i i2 = j + 2 < n ? (__m512i)index[j + 2] : i0, i3 = j + 3 < n ? (__m512i)index[j + 3] : i0;
+        const __m512i low2 = _mm512_packus_epi32(i0, i1), high2 = j + 2 < n ? _mm512_packus_epi32(i2, i3) : low2;
+        const __m512i at = _mm512_packus_epi16(low2, high2), zero = _mm512_setzero_si512();
         const __mmask64 upper = _mm512_movepi8_mask(at);
         __m512i byte[6];
         UNROLL for (int b = 0; b < 6; b++) {
@@ -154,23 +161,16 @@ INLINE void knots(const uint8_t *table, const vi *index, vi *knot, vi *rise, con
             const __m512i low = _mm512_permutex2var_epi8(t[0], at, t[1]);
             byte[b] = _mm512_mask_mov_epi8(low, upper, _mm512_permutex2var_epi8(t[2], at, t[3]));
         }
-        const __m512i zero = _mm512_setzero_si512();
         UNROLL for (int half = 0; half < 2; half++) {
-            vi *to = half ? rise + first_ : knot + first_;
+            vi *to = half ? rise + j : knot + j;
             const __m512i b0 = byte[3 * half], b1 = byte[3 * half + 1], b2 = byte[3 * half + 2];
-            /* Bytes of vector j lie in 128-bit lane j: unpack leaves lane j's dwords 0-3 in q[0], 4-7 in q[1] ... */
-            const __m512i low = _mm512_unpacklo_epi8(b0, b1), low2 = _mm512_unpacklo_epi8(b2, zero);
-            const __m512i high = _mm512_unpackhi_epi8(b0, b1), high2 = _mm512_unpackhi_epi8(b2, zero);
-            const __m512i q0 = _mm512_unpacklo_epi16(low, low2), q1 = _mm512_unpackhi_epi16(low, low2);
-            const __m512i q2 = _mm512_unpacklo_epi16(high, high2), q3 = _mm512_unpackhi_epi16(high, high2);
-            /* ... so a 4 x 4 transposition of 128-bit lanes puts each vector together. */
-            const __m512i t0 = _mm512_shuffle_i32x4(q0, q1, 0x44), t1 = _mm512_shuffle_i32x4(q2, q3, 0x44);
-            to[0] = (vi)_mm512_shuffle_i32x4(t0, t1, 0x88);
-            if (count > 1) to[1] = (vi)_mm512_shuffle_i32x4(t0, t1, 0xDD);
-            if (count > 2) {
-                const __m512i t2 = _mm512_shuffle_i32x4(q0, q1, 0xEE), t3 = _mm512_shuffle_i32x4(q2, q3, 0xEE);
-                to[2] = (vi)_mm512_shuffle_i32x4(t2, t3, 0x88);
-                if (count > 3) to[3] = (vi)_mm512_shuffle_i32x4(t2, t3, 0xDD);
+            const __m512i b01 = _mm512_unpacklo_epi8(b0, b1), b23 = _mm512_unpacklo_epi8(b2, zero);
+            to[0] = (vi)_mm512_unpacklo_epi16(b01, b23);
+            if (j + 1 < n) to[1] = (vi)_mm512_unpackhi_epi16(b01, b23);
+            if (j + 2 < n) {
+                const __m512i c01 = _mm512_unpackhi_epi8(b0, b1), c23 = _mm512_unpackhi_epi8(b2, zero);
+                to[2] = (vi)_mm512_unpacklo_epi16(c01, c23);
+                if (j + 3 < n) to[3] = (vi)_mm512_unpackhi_epi16(c01, c23);
             }
         }
     }
@@ -202,7 +202,7 @@ INLINE void knots(const uint8_t *table, const vi *index, vi *knot, vi *rise, con
 
 /* p[j] <- tanh(p[j] * 2^-16) in Q23 for j in [first_tanh, last_tanh), tanh(p[j] * 2^-17), which sigmoid wants, for the others */
 INLINE void lut(const uint8_t *table, vi *p, const int n, const int first_tanh, const int last_tanh) {
-    vi index[8], part[8], knot[8], rise[8];
+    vi index[4 * BLOCK], part[4 * BLOCK], knot[4 * BLOCK], rise[4 * BLOCK];
     UNROLL for (int j = 0; j < n; j++) {
         const int shift = j >= first_tanh && j < last_tanh ? 11 : 12;
         vi a = mini(absi(p[j]), splati((256 << shift) - 1));
@@ -225,7 +225,7 @@ INLINE const weight_t *add_hidden(vi *p, vi *apart, const int kind, const int fr
                                   const weight_t *w, const int8_place *at) {
     const row_constants *row = at->constants + from * N;
     const int GN = (to - from) * N;
-    vi ah[8];
+    vi ah[4 * BLOCK];
     UNROLL for (int j = 0; j < GN; j++) ah[j] = PLANES ? row[j].correction_hh : (vi){0};
     w = dot(ah, GN, w, at->h, at->h_plane, at->h_groups);
     UNROLL for (int j = 0; j < GN; j++) {
@@ -241,7 +241,7 @@ INLINE const weight_t *add_hidden(vi *p, vi *apart, const int kind, const int fr
 INLINE void int8_block(const int kind, const int N, const int relu, const int head, const int8_place *at) {
     const int G = GATES(kind), GN = G * N, F = FIRST(kind);
     const row_constants *row = at->constants;
-    vi p[8], apart[2], h[2];
+    vi p[4 * BLOCK], apart[BLOCK], h[BLOCK];
     UNROLL for (int j = 0; j < GN; j++) p[j] = PLANES ? row[j].correction_ih : (vi){0};
     const weight_t *w = dot(p, GN, at->w, at->x, at->x_plane, at->x_groups);
     UNROLL for (int j = 0; j < GN; j++) p[j] = requant(p[j], row[j].m_ih, at->k_ih, at->shift_ih) + row[j].b;
@@ -263,7 +263,7 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
     }
     if (kind == GRU) {
         const vi *bn = (const vi *)(row + GN);
-        vi zn[4];
+        vi zn[2 * BLOCK];
         if (F < G) {
             lut(at->table, p, N, 0, 0); /* r, in the shadow of z's and n's products */
             add_hidden(p, apart, kind, F, G, N, w, at);
@@ -286,14 +286,9 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
         }
     }
     if (kind == LSTM) { /* i, g, f, o */
-        vi t[2];
-        if (F < G) {
-            lut(at->table, p, 2 * N, N, 2 * N);
-            add_hidden(p, apart, kind, F, G, N, w, at);
-            lut(at->table, p + 2 * N, 2 * N, 0, 0);
-        } else {
-            lut(at->table, p, GN, N, 2 * N);
-        }
+        vi to[2 * BLOCK]; /* tanh(c), o */
+        lut(at->table, p, F * N, N, 2 * N);
+        if (F < G) add_hidden(p, apart, kind, F, G, N, w, at); /* o, in the shadow of what c waits for */
         UNROLL for (int v = 0; v < N; v++) {
             wide old = mul(loadi(at->state + 4 * v * V), p[2 * N + v] + ONE), fresh = mul(p[v] + ONE, p[N + v]);
             wide sum = {(old.a << 3) + fresh.a, (old.b << 3) + fresh.b};
@@ -301,11 +296,12 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
             vi high = narrow32(sum), c = narrow(sum, 27), sign = high >> 31;
             c = select_((high >> 26) == sign, c, sign ^ 0x7fffffff);
             storei(at->state + 4 * v * V, c);
-            t[v] = (c >> 4) + ((c >> 3) & 1);
+            to[v] = (c >> 4) + ((c >> 3) & 1);
         }
-        lut(at->table, t, N, 0, N);
+        UNROLL for (int v = 0; v < N; v++) to[N + v] = p[3 * N + v];
+        lut(at->table, to, F < G ? 2 * N : N, 0, N);
         UNROLL for (int v = 0; v < N; v++)
-            h[v] = mini(narrow32(add_wide(mul(p[3 * N + v] + ONE, t[v]), (int64_t)1 << 31)), splati(32767));
+            h[v] = mini(narrow32(add_wide(mul(to[N + v] + ONE, to[v]), (int64_t)1 << 31)), splati(32767));
     }
     store_h(at->out, at->h_plane, h, N);
 }
@@ -315,16 +311,24 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
 #define PLANE(padded) (PLANES ? (size_t)(padded) : 0)
 #define CONSTANT_BYTES(kind, N) ((size_t)(GATES(kind) * (N)) * sizeof(row_constants) + ((kind) == GRU ? (N) : 0) * sizeof(vi))
 
+INLINE void next_block(int8_place *at, size_t weights, const int kind, const int N) {
+    at->w += (size_t)N * weights;
+    at->constants = (const row_constants *)((const uint8_t *)at->constants + CONSTANT_BYTES(kind, N));
+    at->out += N * V * (PLANES ? 1 : 2), at->state += 4 * N * V;
+}
+
 /* All blocks of a layer; h' goes over h only after all of h was read. */
 INLINE void int8_layer(const int kind, const int relu, const int head, const int8_place *layer) {
     int8_place at = *layer;
     const size_t weights = (size_t)(at.x_groups + at.h_groups) * (size_t)GATES(kind) * V * KP;
     int left = at.padded;
+    for (; BLOCK_MOST(kind) == 4 && left >= 4 * V; left -= 4 * V) {
+        int8_block(kind, BLOCK, relu, head, &at);
+        next_block(&at, weights, kind, BLOCK);
+    }
     for (; left >= 2 * V; left -= 2 * V) {
         int8_block(kind, 2, relu, head, &at);
-        at.w += 2 * weights;
-        at.constants = (const row_constants *)((const uint8_t *)at.constants + CONSTANT_BYTES(kind, 2));
-        at.out += 2 * V * (PLANES ? 1 : 2), at.state += 8 * V;
+        next_block(&at, weights, kind, 2);
     }
     if (left) int8_block(kind, 1, relu, head, &at);
     if (kind != DENSE && layer->out != layer->h) {

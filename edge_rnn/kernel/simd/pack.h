@@ -35,7 +35,7 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         to->inputs = from->inputs, to->units = from->units;
         to->padded = (uint32_t)((from->units + V - 1) / V * V);
         to->in_place = to->padded == to->units;
-        to->direct[0] = dense || to->padded <= 2 * V, to->direct[1] = dense || to->padded <= V;
+        to->direct[0] = dense || to->padded <= (exact ? BLOCK_MOST(from->kind) : 2) * V, to->direct[1] = dense || to->padded <= V;
         if (!dense && !to->in_place) m->copied = 1;
         const int relu = from->activation == ERNN_RELU;
         if (exact) to->run[0] = (void (*)(void))int8_layer_of(from->kind, relu, head);
@@ -132,7 +132,7 @@ static void put_multiplier(vi *correction, vi *m, int lane, long row, const int8
 static void pack_int8_layer(const ernn_host_layer *from, weight_t *w, uint8_t *constants) {
     const int padded = (from->units + V - 1) / V * V, G = GATES(from->kind);
     for (int unit = 0; unit < padded;) {
-        const int N = padded - unit >= 2 * V ? 2 : 1;
+        const int N = BLOCK_OF(from->kind, padded - unit);
         w = put_groups(w, from, 0, G, from->ih_w, from->inputs, unit, N);
         if (from->kind != ERNN_DENSE) {
             w = put_groups(w, from, 0, FIRST(from->kind), from->hh_w, from->units, unit, N);
