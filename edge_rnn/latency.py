@@ -47,3 +47,8 @@ class Histogram:
         """p50, p99 and max in microseconds."""
         values = {"p50_us": self.quantile_us(0.5), "p99_us": self.quantile_us(0.99), "max_us": self._max_ns / 1e3}
         return {name: round(value, 3) for name, value in values.items()}
+
+
+def spoken(us: float) -> str:
+    """Microseconds for people: 0.45 us, 71 us, 8.4 ms."""
+    return f"{us:.3g} us" if us < 999.5 else f"{us / 1e3:.3g} ms" if us < 999.5e3 else f"{us / 1e6:.3g} s"

@@ -61,17 +61,20 @@ def run(
     sleep: Callable[[float], None] = time.sleep,
     on_chunk: Callable[[int], None] | None = None,
     watch: Watcher | None = None,
+    report: Report | None = None,
 ) -> Report:
     """Run until the source ends. `scores_every` N > 0 adds each Nth sample's score line.
 
     `pace` 0 goes as fast as it can; 1 feeds samples one by one at the model's rate, 4 at four times it. Step latency
     is the time of a push divided by its samples; `on_chunk` hears how many samples came; `watch` (the flight
-    recorder, the live view) what came, what it caused and the stream's time. An interrupt (KeyboardInterrupt) and a
-    source that is lost end the run cleanly: what is active ends, and the report says why.
+    recorder, the live view) what came, what it caused and the stream's time; `report` is filled in as it goes.
+    An interrupt (KeyboardInterrupt) and a source that is lost end the run cleanly: what is active ends, and the
+    report says why.
     """
     sinks = list(sinks)
     manifest = stream.model.manifest
-    report = Report(statistics=(statistics := LiveStatistics(manifest.channels, manifest.rate_hz)))
+    report = Report() if report is None else report
+    report.statistics = statistics = LiveStatistics(manifest.channels, manifest.rate_hz)
     period_ns = 1e9 / (manifest.rate_hz * pace) if pace else 0.0
     began = clock_ns()
     chunks = iter(source if not pace else _paced(source, period_ns, clock_ns, sleep))

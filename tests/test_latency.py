@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_rnn.latency import Histogram
+from edge_rnn.latency import Histogram, spoken
 
 
 def test_an_empty_histogram_has_zeros():
@@ -36,3 +36,9 @@ def test_absurd_durations_stay_in_the_last_bucket():
     histogram.add(0.0)
     histogram.add(1e30)
     assert histogram.count == 2
+
+
+def test_durations_are_spoken_in_their_own_unit():
+    assert [spoken(us) for us in (0, 0.4512, 71.06, 999.4, 999.6, 8367.21, 2.5e6)] == [
+        "0 us", "0.451 us", "71.1 us", "999 us", "1 ms", "8.37 ms", "2.5 s"
+    ]  # fmt: skip

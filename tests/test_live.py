@@ -11,8 +11,10 @@ from edge_rnn.recording import Chunk
 
 def view(model, noise, terminal):
     stream, console = model.stream(), Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    with LiveView(stream, console) as live:
-        pipeline.run([Chunk(noise[i : i + 20]) for i in range(0, 200, 20)], stream, [], watch=live.watch)
+    report = pipeline.Report()
+    with LiveView(stream, report.latency, console) as live:
+        chunks = [Chunk(noise[i : i + 20]) for i in range(0, 200, 20)]
+        pipeline.run(chunks, stream, [], watch=live.watch, report=report)
         shown = Console(file=io.StringIO(), width=100)
         shown.print(live.render())
     return console.file.getvalue(), shown.file.getvalue()
@@ -24,6 +26,9 @@ def test_it_shows_labels_probabilities_sums_and_events(model, noise):
     assert all(label in shown for label in ("k0", "k1", "k2"))
     assert "received 200" in shown
     assert "event" in shown
+    assert "told after" in shown
+    assert "us a sample" in shown
+    assert "p50 0 us" not in shown
 
 
 def test_in_a_pipe_it_is_silent(model, noise):

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..events import Ended, Event, Started, when_ns
+from ..latency import Histogram, spoken
 from ..recording import Chunk
 from ..stream import QUALITIES, Stream
 
@@ -23,8 +24,8 @@ LAST_EVENTS = 8
 class LiveView:
     """`watch` is one of `pipeline.run`; within `with`, a terminal shows what it was told. In a pipe it is silent."""
 
-    def __init__(self, stream: Stream, console: Console | None = None) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, latency: Histogram, console: Console | None = None) -> None:
+        self._stream, self._latency = stream, latency
         self._active: dict[str, Started] = {}
         self._last: deque[str] = deque(maxlen=LAST_EVENTS)
         self._scores = dict.fromkeys(stream.model.manifest.labels, 0.0)
@@ -64,11 +65,14 @@ class LiveView:
             scores.add_row(mark, label, ProgressBar(total=1.0, completed=p, width=40), f"{p:.2f}")
         counted = counters.to_json()
         sums = "  ".join(f"{name} {counted[name]}" for name in ("received", "imputed", "lost", "late", "bad"))
-        title = Text(f"{manifest.title}  {self._stream.now_ns / 1e9:.1f} s  {self._quality}", "bold")
+        p50, p99 = (self._latency.quantile_us(q) for q in (0.5, 0.99))
+        spent = f"p50 {spoken(p50)}, p99 {spoken(p99)} a sample"
+        title = Text(f"{manifest.title}  {self._stream.now_ns / 1e9:.1f} s  {self._quality}  {spent}", "bold")
         return Group(title, scores, Text(sums, "dim"), *(Text(line) for line in self._last))
 
 
 def _line(event: Event) -> str:
     line = event.to_json()
     what = " ".join(str(line[key]) for key in ("label", "channel", "reason", "action", "lost") if key in line)
-    return f"{when_ns(event) / 1e9:9.2f} s  {line['type']:<6} {what}"
+    late = f" (told after {event.latency_ms:.0f} ms)" if isinstance(event, Ended) else ""
+    return f"{when_ns(event) / 1e9:9.2f} s  {line['type']:<6} {what}{late}"

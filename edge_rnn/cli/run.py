@@ -118,10 +118,12 @@ def _shown(stream: Stream, live: bool, options: dict[str, Any]) -> Iterator[None
     if not live:
         yield
         return
+    from .. import pipeline
     from .live import LiveView
 
     first = options["watch"]
-    with LiveView(stream) as view:
+    options["report"] = report = pipeline.Report()
+    with LiveView(stream, report.latency) as view:
 
         def watch(chunk: Chunk, events: list[Event], now_ns: int) -> None:
             view.watch(chunk, events, now_ns)

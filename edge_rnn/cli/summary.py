@@ -6,6 +6,7 @@ from typing import Any
 
 from ..clock import RateEstimate
 from ..endpoints.sources import Source
+from ..latency import spoken
 from ..model import Model
 from ..pipeline import Report
 
@@ -40,7 +41,7 @@ def text(summary: dict[str, Any]) -> str:
         "model": f"{summary['model']}, engine {summary['engine']}",
         "samples": f"{came['received']:,} received: {', '.join(parts) or 'none'}",
         "events": ", ".join(f"{count:,} {kind}" for kind, count in sorted(summary["events"].items())) or "none",
-        "latency": "p50 {p50_us:g}, p99 {p99_us:g}, max {max_us:g} us a sample".format(**latency),
+        "latency": ", ".join(f"{name.removesuffix('_us')} {spoken(us)}" for name, us in latency.items()) + " a sample",
         "time": f"{took['total']:.3g} s, {per_second:,.0f} samples/s: source (reading, parsing) {took['source']:.3g}, "
         f"stream (inference, detection) {took['stream']:.3g}",
     }
