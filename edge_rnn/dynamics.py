@@ -54,7 +54,8 @@ class Dynamics:
             found.append(f"two streams may not agree after {LONGEST_S:g} s: the state latches, reset it on purpose")
         elif self.settle_s[0] > self.warmup_s > 0:
             found.append(
-                f"it settles in {self.settle_s[0]:.2g} s, the warm-up is {self.warmup_s:.2g} s: train longer windows"
+                f"it settles in {self.settle_s[0]:.2g} s, the warm-up is {self.warmup_s:.2g} s: "
+                "train on longer stretches, or expect less after a reset"
             )
         if self.idle_drift > 0.2:
             before, after = self.idle_decision

@@ -88,7 +88,7 @@ def replay(
         events, summary = _replay(recording, model, convert or [])
         for event in events:
             print(to_line(event))
-        _say(summary, as_json)
+        _say({"": summary}, as_json)
         return
     other = load(diff, engine)
     before, after = _replay(recording, model, convert or []), _replay(recording, other, convert or [])
@@ -97,7 +97,7 @@ def replay(
         print(json.dumps(change.to_json(), separators=(",", ":")))
     kinds = [change.kind for change in changes]
     counts = {kind: kinds.count(kind) for kind in ("lost", "new", "moved")}
-    _say({"a": before[1], "b": after[1], "changes": counts}, as_json)
+    _say({"a": before[1], "b": after[1]}, as_json, counts)
     if changes:
         raise typer.Exit(1)
 
@@ -105,6 +105,8 @@ def replay(
 def _replay(recording: Path, model: Model, convert: list[str]) -> tuple[list[Event], dict[str, Any]]:
     from ..endpoints.converted import Converted
     from ..endpoints.sources import open_source
+    from ..events import Ended
+    from ..statistics import LiveStatistics
     from ..units import conversions
 
     channels = model.manifest.channels
@@ -112,18 +114,33 @@ def _replay(recording: Path, model: Model, convert: list[str]) -> tuple[list[Eve
     if convert:
         opened = Converted(opened, conversions(convert, channels))
     stream = model.stream(name=recording.stem)
+    statistics = LiveStatistics(channels, model.manifest.rate_hz)
     events: list[Event] = []
     for chunk in opened:
+        statistics.push(chunk.samples)
         events += stream.reset() if chunk.restart and stream.counters.received else []
         events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
     events += stream.finish()
-    summary = {"model": model.manifest.title, "samples": stream.counters.to_json(), "skipped": opened.reports}
-    return events, summary
+    said = {"samples": stream.counters.to_json(), "events": sum(isinstance(event, Ended) for event in events)}
+    warnings = [*statistics.warnings(), *(f"skipped {line}" for line in opened.reports)]
+    return events, {"model": model.manifest.title, **said, "warnings": warnings}
 
 
-def _say(summary: dict[str, Any], as_json: bool) -> None:
-    text = json.dumps(summary) if as_json else "\n".join(f"{k}: {json.dumps(v)}" for k, v in summary.items())
-    print(text, file=sys.stderr)
+def _say(summaries: dict[str, Any], as_json: bool, changes: dict[str, int] | None = None) -> None:
+    """What was replayed, a model a line; warnings are the recording's, so once."""
+    if as_json:
+        said = summaries | ({} if changes is None else {"changes": changes})
+        print(json.dumps(said if changes is not None else said[""]), file=sys.stderr)
+        return
+    for sentence in next(iter(summaries.values()))["warnings"]:
+        print(f"edge-rnn: {sentence}", file=sys.stderr)
+    for name, one in summaries.items():
+        came = one["samples"]
+        counts = ", ".join(f"{came[key]:,} {key}" for key in ("used", "bad", "imputed", "lost") if came[key])
+        told = f"{one['model']}: {one['events']} events in {came['received']:,} samples ({counts})"
+        print(f"{name + ' ' if name else ''}{told}", file=sys.stderr)
+    if changes is not None:
+        print(", ".join(f"{count} {kind}" for kind, count in changes.items()), file=sys.stderr)
 
 
 def _names(text: str) -> tuple[str, ...]:
