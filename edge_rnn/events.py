@@ -39,6 +39,7 @@ class Started:
     t0_ns: int
     t_ns: int
     id: str
+    quality: Quality = "ok"
 
     @property
     def latency_ms(self) -> float:
@@ -48,12 +49,15 @@ class Started:
     def to_json(self) -> dict[str, Any]:
         """The `start` line."""
         times = {"t0": _seconds(self.t0_ns), "t": _seconds(self.t_ns)}
-        return {"type": "start", "label": self.label, **times, "id": self.id}
+        return {"type": "start", "label": self.label, **times, "quality": self.quality, "id": self.id}
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An active class ended; `reason` is "exit", "reset", "gap" or "end" (the source closed)."""
+    """An active class ended; `reason` is "exit", "reset", "gap" or "end" (the source closed).
+
+    `quality` is that of the sample on which it was decided; "degraded" where no sample did.
+    """
 
     label: str
     t0_ns: int
@@ -63,12 +67,13 @@ class Ended:
     id: str
     model: str
     reason: str = "exit"
+    quality: Quality = "ok"
 
     def to_json(self) -> dict[str, Any]:
         """The `event` line: same id as the `start` line."""
         times = {"t0": _seconds(self.t0_ns), "t1": _seconds(self.t1_ns)}
-        numbers = {"peak": round(self.peak, 6), "latency_ms": round(self.latency_ms, 3)}
-        line = {"type": "event", "label": self.label, **times, **numbers, "model": self.model, "id": self.id}
+        figures = {"peak": round(self.peak, 6), "latency_ms": round(self.latency_ms, 3), "quality": self.quality}
+        line = {"type": "event", "label": self.label, **times, **figures, "model": self.model, "id": self.id}
         return line if self.reason == "exit" else {**line, "reason": self.reason}
 
 

@@ -206,9 +206,14 @@ class Stream:
         self._age += len(logits)
         self._done = first + len(logits)
 
-    def told(self, decisions: list[Decision]) -> list[Event]:
-        """The detector's decisions as events."""
-        return [self._event(decision) for decision in decisions]
+    def told(
+        self, decisions: list[Decision], first: int = 0, quality: npt.NDArray[np.uint8] = _NO_QUALITY
+    ) -> list[Event]:
+        """The detector's decisions as events; `quality` (T,) is that of the samples from `first` on, none: all good."""
+        return [
+            self._event(decision, QUALITIES[quality[decision.at - first]] if len(quality) else QUALITIES[0])
+            for decision in decisions
+        ]
 
     def _carry_out(self, plan: Plan) -> list[Event]:
         events: list[Event] = []
@@ -236,7 +241,8 @@ class Stream:
             quality = quality.copy()
             quality[:cold] = WARMUP
         if cold < rows and self.detector.active:
-            events += self.told(self.detector.push(softmax(logits[cold:]), segment.first + cold))
+            decisions = self.detector.push(softmax(logits[cold:]), segment.first + cold)
+            events += self.told(decisions, segment.first, quality)
         self._age += rows
         self._done = segment.first + rows
         return _Steps(logits, np.arange(segment.first, self._done), quality)
@@ -248,17 +254,19 @@ class Stream:
         self._epoch += 1
         return events
 
-    def _event(self, decision: Decision) -> Event:
+    def _event(self, decision: Decision, quality: Quality) -> Event:
         manifest, time_ns = self.model.manifest, self.timeline.time_ns
         label = manifest.labels[decision.label]
         identity = f"{self.name}\0{self._epoch}\0{decision.started}\0{manifest.model_digest}\0{label}\0{decision.first}"
         event_id = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
         first_ns, started_ns = time_ns(decision.first), time_ns(decision.started)
         if decision.reason is None:
-            return Started(label, first_ns, started_ns, event_id)
+            return Started(label, first_ns, started_ns, event_id, quality)
         latency_ms = (started_ns - first_ns) / 1e6
         ended_ns = time_ns(decision.at)
-        return Ended(label, first_ns, ended_ns, decision.peak, latency_ms, event_id, manifest.title, decision.reason)
+        quality = quality if decision.reason == "exit" else "degraded"
+        about = (event_id, manifest.title, decision.reason, quality)
+        return Ended(label, first_ns, ended_ns, decision.peak, latency_ms, *about)
 
     def _keep_scores(self, steps: list[_Steps]) -> None:
         if len(steps) == 1:

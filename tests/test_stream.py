@@ -182,6 +182,25 @@ def test_a_step_that_is_refused_leaves_the_state_as_it_was(model, noise, wrong):
     assert stream.state.to_bytes() == before
 
 
+def test_an_event_has_the_quality_of_the_sample_on_which_it_was_decided(model, noise):
+    broken = noise.copy()
+    broken[::3] = np.nan
+    for x in (noise, broken):
+        for size in (1, 7, 400):
+            stream, told, quality = model.stream(), [], {}
+            for at in range(0, 400, size):
+                told += stream.push(x[at : at + size])
+                quality.update(zip(stream.last_index.tolist(), stream.last_quality.tolist(), strict=True))
+            told = [event for event in told if isinstance(event, Started | Ended)]
+            assert len(told) > 10
+            for event in told:
+                at = round((event.t_ns if isinstance(event, Started) else event.t1_ns) / 20e6)
+                assert event.quality == event.to_json()["quality"] == QUALITIES[quality[at]]
+            assert {event.quality for event in told} == ({"ok"} if x is noise else {"ok", "imputed"})
+    stream.push(noise)
+    assert all(event.quality == "degraded" for event in stream.reset())
+
+
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
 def test_no_bit_pattern_of_a_float_makes_the_state_nan(kind):
     """R15: 50,000 random bit patterns here, 10^6 by `pytest -m slow`, 10^7 with EDGE_RNN_R15_PATTERNS=10000000."""
