@@ -106,6 +106,22 @@ def test_an_npz_made_with_labels_can_be_trained_on(tmp_path, capsys):
     assert [(found.label == k).sum() for k in (-1, 0, 1)] == [10, 40, 50]
 
 
+def test_numbers_go_into_an_npz_and_training_finds_the_hole(tmp_path, capsys):
+    source = tmp_path / "holes.txt"
+    numbers = [n for n in range(1000) if not 300 <= n < 302 and not 500 <= n < 800]
+    source.write_text("seq,a,b\n" + "\n".join(f"{n},{n},{-n}" for n in numbers) + "\n")
+    (tmp_path / "labels.csv").write_text(f"recording,start,stop,label\n0,0,400,up\n0,400,{len(numbers)},down\n")
+    target = tmp_path / "o.npz"
+    assert main(["record", "--source", str(source), "-o", str(target), "--rate", "50"]) == 0
+    with pytest.warns(UserWarning, match="2 held, 300 lost, cut into 2 pieces"):
+        found = read_recordings(target)
+    assert found.rec_id == ("0", "0+1")
+    assert np.diff(found.rec_start).tolist() == [500, 200]
+    assert found.values(0)[300:302, 0].tolist() == [299, 299]
+    assert found.label[300] == found.classes.index("up")
+    assert found.values(1)[0, 0] == 800
+
+
 def test_a_recording_that_does_not_know_its_rate_is_refused_for_training(tmp_path, capsys):
     folder = labelled(tmp_path / "data", capsys)
     for path in folder.glob("*.ernrec"):
