@@ -1,7 +1,7 @@
 """FastGRNN (Kusupati et al., NeurIPS 2018) as a trainable module over sequences.
 
 A gate and a candidate share one pair of matrices; two scalars in (0, 1), learned through a sigmoid, say how much of
-the candidate comes in. At the start zeta = sigma(1) and nu = sigma(-4), as the paper has them.
+the candidate comes in. A fresh module has the paper's zeta = sigma(1) and nu = sigma(-4); initial.py starts without nu.
 """
 
 from __future__ import annotations

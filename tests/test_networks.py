@@ -188,6 +188,26 @@ def test_initialisation_is_orthogonal_with_a_slow_gate_and_repeats_with_its_seed
     assert gru.bias_hh_l0.eq(0).all()
 
 
+def test_a_fastgrnn_starts_where_no_stream_can_drive_it_out_of_bounds():
+    network = Network.of("fastgrnn", 6, 4)
+    initialise(network, torch.Generator().manual_seed(1))
+    cell = network.layers[0]
+    torch.testing.assert_close(cell.weight_hh_l0 @ cell.weight_hh_l0.T, torch.eye(32), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        _, h = network(100 * torch.randn(4, 3000, 6))
+    assert h.abs().max() <= torch.sigmoid(cell.zeta).item() + 1e-6
+
+
+def test_a_square_convolution_starts_with_what_the_layer_below_found():
+    network = Network.of("cnn", 6, 4)
+    initialise(network, torch.Generator().manual_seed(1))
+    first, *others = [layer.weight for layer in network.layers]
+    assert first.shape == (16, 6, 5)
+    for weight in others:
+        diagonal = weight[:, :, -1].diagonal()
+        assert (diagonal - 1).abs().max() < weight[:, :, :-1].abs().max() * 1.2
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
