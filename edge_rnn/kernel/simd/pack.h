@@ -35,7 +35,9 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         to->inputs = from->inputs, to->units = from->units;
         to->padded = (uint32_t)((from->units + V - 1) / V * V);
         to->in_place = to->padded == to->units;
-        to->direct[0] = dense || to->padded <= (exact ? BLOCK_MOST(from->kind) : 2) * V, to->direct[1] = dense || to->padded <= V;
+        const int most = exact ? BLOCK_OF(from->kind, (int)to->padded) : to->padded >= 2 * V ? 2 : 1;
+        to->direct[0] = dense || (int)to->padded == most * V; /* one block: all of h is read before h' is written */
+        to->direct[1] = dense || to->padded <= V;
         if (!dense && !to->in_place) m->copied = 1;
         const int relu = from->activation == ERNN_RELU;
         if (exact) to->run[0] = (void (*)(void))int8_layer_of(from->kind, relu, head);
