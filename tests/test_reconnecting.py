@@ -124,14 +124,16 @@ def test_a_sinks_peer_that_comes_back_gets_the_lines_again():
         with socket.create_server(("127.0.0.1", port)) as again:
             peer, _ = again.accept()
             with peer:
-                got.append(peer.recv(100))
+                while data := peer.recv(100):
+                    got.append(data)
 
     server = threading.Timer(0.3, serve)
     server.start()
     write_often(sink)
+    sink.close()
     server.join(10)
     assert got[0].startswith(b"line ")
-    sink.close()
+    assert got[-1].endswith(b"line 49\n")
 
 
 def write_often(sink):
