@@ -65,3 +65,16 @@ def test_held_samples_make_no_channel_look_stuck():
     assert data.held.sum() == 10
     assert longest_constant(data) == [1]
     assert data.select([0]).held.sum() == 10
+
+
+def test_a_piece_shorter_than_a_window_is_passed_over_where_a_hole_left_it():
+    seq = np.array([*range(40), *range(1000, 1400)])
+    x, label = np.random.default_rng(0).normal(size=(440, 1)), np.zeros(440, np.int64)
+    fields = {
+        "scale": np.ones(1), "label": label, "rec_start": np.array([0, 440]), "rec_subject": None,
+        "rec_id": ("one",), "rate_hz": 10.0, "channels": ("a",), "units": ("",), "classes": ("calm",),
+    }  # fmt: skip
+    with pytest.warns(UserWarning, match="2 pieces"):
+        data = recordings_of("here", [(None, seq)], x=x, **fields)
+    assert np.diff(data.rec_start).tolist() == [40, 400]
+    assert data.windows(100, 100)[0].tolist() == [40, 140, 240, 340]
