@@ -12,7 +12,8 @@ from setuptools.errors import CCompilerError, CompileError, PlatformError
 from setuptools.modified import newer_group
 
 KERNEL = Path("edge_rnn/kernel")
-PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
+LAYERS = ["dense.c", "rnn.c", "gru.c", "lstm.c", "fastgrnn.c", "past.c", "attention.c"]
+PORTABLE = [*LAYERS, "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
 HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c", "csv_binding.c", "binding.c"]
 
 

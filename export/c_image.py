@@ -15,6 +15,7 @@ import numpy as np
 from edge_rnn.arrays import Array
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
+from edge_rnn.layer import SIZES
 
 from .c_arrays import lines, pad
 from .c_layers import int8_arrays, int8_shifts
@@ -22,7 +23,16 @@ from .c_layers import int8_arrays, int8_shifts
 
 def shape_of(graph: Graph) -> int:
     """A number for the layers' kinds and sizes, u32."""
-    layers = [[layer.kind, layer.activation, layer.inputs, layer.units] for layer in graph.layers]
+    layers = [
+        [
+            layer.kind,
+            layer.activation,
+            layer.inputs,
+            layer.units,
+            *(layer.size(name) for name in SIZES.get(layer.kind, ())),
+        ]
+        for layer in graph.layers
+    ]
     return int.from_bytes(blake2b(repr(layers).encode(), digest_size=4).digest(), "little")
 
 
@@ -44,6 +54,7 @@ def members(graph: Graph) -> Iterator[tuple[str, str, Array]]:
     arrays = [part for i, layer in enumerate(graph.layers) for part in int8_arrays(i, layer, graph.layer_arrays(i))]
     yield "float", "sx", graph.arrays["sx"].astype("<f4")
     yield from (part for part in arrays if part[0] == "int32_t")
+    yield from (part for part in arrays if part[0] == "int16_t")
     yield from (part for part in arrays if part[0] == "int8_t")
     for index, layer in enumerate(graph.layers):
         shifts = np.zeros(pad(1, 8), np.uint8)

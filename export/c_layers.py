@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from edge_rnn.arrays import Array
 from edge_rnn.graph import Layer
 
 from .c_arrays import floats, integers, pad, tile_matrix, tile_rows
+
+_BIASES = {"b": "b", "b_z": "b", "bn": "bn", "b_h": "bn"}
+"""Array of an int8 graph -> member of ernn_int8_layer."""
 
 
 def int8_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[str]:
@@ -23,9 +28,14 @@ def int8_arrays(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[tu
     for matrix, head in _matrices(layer).items():
         yield "int8_t", f"{name}{matrix}_w", tile_matrix(a[head + "w"], gates)
         yield "int32_t", f"{name}{matrix}_m", tile_rows(a[head + "m"], gates, missing=1)
-    yield "int32_t", f"{name}b", tile_rows(a["b"], gates)
-    if layer.kind == "gru":
-        yield "int32_t", f"{name}bn", tile_rows(a["bn"], 1)
+    for key, member in _BIASES.items():
+        if key in a:
+            yield "int32_t", f"{name}{member}", tile_rows(a[key], gates if member == "b" else 1)
+    for key in ("zeta", "nu"):
+        if key in a:
+            yield "int32_t", f"{name}{key}", a[key]
+    if "o" in a:
+        yield "int16_t", f"{name}o", np.append(a["o"], np.zeros(len(a["o"]) % 2, np.int16))
 
 
 def int8_shifts(layer: Layer, a: Mapping[str, Array]) -> list[int]:
@@ -46,13 +56,22 @@ def int8_fields(index: int, layer: Layer, a: Mapping[str, Array], at: str = "") 
         k, shift = shifts[1 + 2 * place : 3 + 2 * place]
         shape = f".columns = {pad(a[head + 'w'].shape[1], 8)}, .k = {k}, .shift = {shift}"
         fields.append(f".{matrix} = {{{name}{matrix}_w, {name}{matrix}_m, {shape}}}")
-    fields.append(f".b = {name}b")
-    return [*fields, f".bn = {name}bn"] if layer.kind == "gru" else fields
+    known = {**_BIASES, "zeta": "zeta", "nu": "nu"}
+    fields += [f".{member} = {name}{member}" for key, member in known.items() if key in a]
+    return fields + _past(layer)
+
+
+def _past(layer: Layer) -> list[str]:
+    """The members of a layer that keeps a past: its rows, and how far a convolution's taps lie apart."""
+    if layer.window is None and layer.kernel is None:
+        return []
+    rows = layer.window if layer.kind != "conv" else layer.past
+    return [f".past = {rows}, .dilation = {layer.dilation or 0}"]
 
 
 def _matrices(layer: Layer) -> dict[str, str]:
     """Matrix -> what its arrays begin with."""
-    return {"ih": ""} if layer.kind == "dense" else {"ih": "ih_", "hh": "hh_"}
+    return {head[:2] or "ih": head for head in layer.exact_matrices}
 
 
 def float_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[str]:
@@ -62,25 +81,40 @@ def float_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[st
         f".kind = ERNN_{layer.kind.upper()}, .activation = ERNN_{layer.activation.upper()}",
         f".inputs = {layer.inputs}, .units = {layer.units}",
     ]
-    for member, key in ({"w_ih": "w"} if layer.kind == "dense" else {"w_ih": "w_ih", "w_hh": "w_hh"}).items():
-        yield floats(name + member, a[key])
+    for member, values in _float_members(layer, a).items():
+        yield floats(name + member, values)
         fields.append(f".{member} = {name}{member}")
-    yield floats(f"{name}b", _merged_bias(layer, a))
-    fields.append(f".b = {name}b")
-    if layer.kind == "gru":
-        yield floats(f"{name}bn", a["b_hh"][2 * layer.units :])
-        fields.append(f".bn = {name}bn")
-    yield _struct("ernn_float_layer", index, fields)
+    sizes = [f".{size} = {getattr(layer, size)}" for size in ("heads", "hidden") if getattr(layer, size)]
+    yield _struct("ernn_float_layer", index, [*fields, *_past(layer), *sizes])
 
 
-def _merged_bias(layer: Layer, a: Mapping[str, Array]) -> Array:
-    """b_ih + b_hh in float32, but for a GRU's n gate, whose b_hn stays apart."""
-    if layer.kind == "dense":
-        return a["b"]
+_MEMBERS: Mapping[str, Mapping[str, str]] = {
+    "dense": {"w_ih": "w", "b": "b"},
+    "conv": {"w_ih": "w", "b": "b"},
+    "norm": {"norm_w": "w", "norm_b": "b"},
+    "window": {},
+    "statistics": {},
+    "fastgrnn": {"w_ih": "w_ih", "w_hh": "w_hh", "b": "b_z", "bn": "b_h", "zeta": "zeta", "nu": "nu"},
+    "attention": {
+        "w_ih": "w_qkv", "w_hh": "w_out", "b": "b_qkv", "bn": "b_out",
+        "norm_w": "norm_w", "norm_b": "norm_b", "bias": "bias",
+    },
+    "feedforward": {
+        "w_ih": "w_up", "w_hh": "w_down", "b": "b_up", "bn": "b_down", "norm_w": "norm_w", "norm_b": "norm_b",
+    },
+}  # fmt: skip
+"""Kind -> member of ernn_float_layer -> array of the graph; torch's recurrent kinds merge their biases."""
+
+
+def _float_members(layer: Layer, a: Mapping[str, Array]) -> dict[str, Array]:
+    """Member -> values; b of a recurrent layer is b_ih + b_hh in float32, but a GRU's b_hn stays apart."""
+    if layer.kind in _MEMBERS:
+        return {member: a[key] for member, key in _MEMBERS[layer.kind].items()}
     b = a["b_ih"].copy()
     merged = 2 * layer.units if layer.kind == "gru" else len(b)
     b[:merged] += a["b_hh"][:merged]
-    return b
+    found = {"w_ih": a["w_ih"], "w_hh": a["w_hh"], "b": b}
+    return found | {"bn": a["b_hh"][merged:]} if layer.kind == "gru" else found
 
 
 def _struct(ctype: str, index: int, fields: Sequence[str]) -> str:

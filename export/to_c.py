@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_rnn.errors import UsageError
-from edge_rnn.graph import GATES, Graph, Layer
+from edge_rnn.graph import Graph, Layer
 
 from .c_arrays import floats, pad
 from .c_header import header_text
@@ -40,12 +40,12 @@ def to_c(graph: Graph, origin: Origin, prefix: str = "model", *, replaceable: bo
     """
     if not (prefix.isidentifier() and prefix.isascii() and prefix.islower()):
         raise UsageError(f"prefix {prefix!r} names C symbols: expected lower-case letters, digits and _")
-    strange = [layer.kind for layer in graph.layers if layer.kind not in GATES]
-    if strange:
-        raise UsageError(f"firmware has no {strange[0]} layers: build it from a dense, rnn, gru or lstm network")
     source = _Source(graph, origin, prefix, replaceable)
     header = header_text(graph, origin, prefix, source.state_fields(), replaceable=replaceable)
     return {f"{prefix}.h": header, f"{prefix}.c": source.text()}
+
+
+_RECURRENT = ("rnn", "gru", "lstm", "fastgrnn")
 
 
 class _Source:
@@ -56,18 +56,18 @@ class _Source:
         self.given = f"const {prefix}_weights *w, " if replaceable else ""
         self.exact = graph.precision == "int8"
         self.x, self.y = ("const int16_t *xq", "int32_t *y") if self.exact else ("const float *x", "float *y")
-        self.recurrent = [(i, layer) for i, layer in enumerate(graph.layers) if layer.kind != "dense"]
+        self.recurrent = [(i, layer) for i, layer in enumerate(graph.layers) if layer.kind in _RECURRENT]
         self.swaps = any(self._paired(layer) for _, layer in self.recurrent)
 
     def _paired(self, layer: Layer) -> bool:
-        """Two halves of h, the last step's and the new one; an int8 GRU's h follows from its s when all is read."""
-        return not (self.exact and layer.kind == "gru")
+        """Two halves of h, the last step's and the new one; where an int8 h follows from s, one when all is read."""
+        return not (self.exact and layer.kind in ("gru", "fastgrnn"))
 
     def _h(self, index: int, layer: Layer, half: str) -> str:
         return f"state->h{index}[{half}]" if self._paired(layer) else f"state->h{index}"
 
     def _kept(self, index: int, layer: Layer) -> str | None:
-        """What a layer remembers besides h: s of an int8 GRU, c of an LSTM."""
+        """What a recurrent layer remembers besides h: s of an int8 GRU or FastGRNN, c of an LSTM."""
         return f"state->s{index}" if layer.kind == "lstm" or not self._paired(layer) else None
 
     def state_fields(self) -> list[str]:
@@ -77,14 +77,34 @@ class _Source:
         fields = [f"{word} s{i}[{pad(layer.units, step)}];" for i, layer in self.recurrent if self._kept(i, layer)]
         widths = {}
         for i, layer in enumerate(self.graph.layers[:-1]):
-            name = f"a{i}" if layer.kind == "dense" else f"h{i}[2]" if self._paired(layer) else f"h{i}"
+            name = f"a{i}" if layer.kind not in _RECURRENT else f"h{i}[2]" if self._paired(layer) else f"h{i}"
             widths[name] = layer.units
+            past = self._past(i, layer)
+            fields += [f"{half} b{i}[{past}] ERNN_ALIGNED;"] if past else []
         widths["x"] = self.graph.inputs
         if self.exact:
             fields += [f"{half} {name}[{pad(width, 8)}] ERNN_ALIGNED;" for name, width in widths.items()]
         else:
             fields += [f"{half} {name}[{width}];" for name, width in widths.items()]
         return [*fields, "uint8_t now; /* the half of h that the last step wrote */"] if self.swaps else fields
+
+    def _past(self, index: int, layer: Layer) -> int:
+        """Numbers in the buffer of a layer that is not recurrent."""
+        if layer.kind in _RECURRENT:
+            return 0
+        return sum(state.width for state in layer.states(index, self.graph.precision))
+
+    def _scratch(self) -> int:
+        """Numbers that the widest layer wants for itself within a step."""
+        found = [0]
+        for layer in self.graph.layers:
+            if layer.kind == "conv":
+                found.append(pad(layer.size("kernel") * layer.inputs, 8 if self.exact else 1))
+            if layer.kind == "attention":
+                found.append(4 * layer.units + layer.size("window"))
+            if layer.kind == "feedforward":
+                found.append(layer.units + layer.size("hidden"))
+        return max(found)
 
     def text(self) -> str:
         """model.c."""
@@ -107,16 +127,22 @@ class _Source:
         inputs = f"for (unsigned j = 0; j < {self.p.upper()}_INPUTS; j++)"
         body = self._given_layers()
         body += ["const unsigned now = state->now, next = now ^ 1u;"] if self.swaps else []
-        body.append(
-            f"{inputs} state->x[ERNN_LANE(j)] = xq[j];"
-            if self.exact
-            else f"{inputs} state->x[j] = (x[j] - mean[j]) / std[j];"
-        )
+        if self._scratch():
+            body.append(f"{'int16_t' if self.exact else 'float'} scratch[{self._scratch()}] ERNN_ALIGNED;")
+        if "l0.o" in self.graph.arrays:
+            body.append(f"ernn_take_int8({'w->' if self.given else ''}l0_o, {self.p.upper()}_INPUTS, xq, state->x);")
+        elif self.exact:
+            body.append(f"{inputs} state->x[ERNN_LANE(j)] = xq[j];")
+        else:
+            body.append(f"{inputs} state->x[j] = (x[j] - mean[j]) / std[j];")
         below, suffix = "state->x", "int8" if self.exact else "float"
         for index, layer in enumerate(self.graph.layers[:-1]):
             arguments = [f"&layer{index}", below]
-            if layer.kind == "dense":
+            if layer.kind not in _RECURRENT:
                 below = f"state->a{index}"
+                if layer.kind in ("window", "conv", "attention"):
+                    arguments.append(f"state->b{index}" if self._past(index, layer) else "0")
+                arguments += ["scratch"] if layer.kind in ("conv", "attention", "feedforward") else []
             else:
                 kept, below = self._kept(index, layer), self._h(index, layer, "next")
                 arguments += [kept] if kept else []
@@ -149,7 +175,11 @@ class _Source:
     def _snapshot(self, verb: str) -> str:
         """Save or load: the arrays in the order of `Graph.states`."""
         body = []
-        for index, layer in self.recurrent:
+        for index, layer in enumerate(self.graph.layers):
+            if layer.kind not in _RECURRENT:
+                kind, past = "buf" if self.exact else "float", self._past(index, layer)
+                body += [f"bytes = ernn_{verb}_{kind}(bytes, state->b{index}, {past});"] if past else []
+                continue
             h, kept, units = self._h(index, layer, "state->now"), self._kept(index, layer), layer.units
             names = ("h", "s") if self.exact else ("float", "float")
             if self._paired(layer):
@@ -158,7 +188,7 @@ class _Source:
                 body.append(f"bytes = ernn_{verb}_{names[1]}(bytes, {kept}, {units});")
             if verb == "load" and not self._paired(layer):
                 body.append(f"ernn_gru_h({kept}, {h}, {units});")
-        body += ["(void)bytes;"] if self.recurrent else ["(void)state, (void)bytes;"]
+        body += ["(void)bytes;"] if body else ["(void)state, (void)bytes;"]
         arguments = {"save": "const {p}_state *state, uint8_t *bytes", "load": "{p}_state *state, const uint8_t *bytes"}
         return _function(f"void {self.p}_{verb}({arguments[verb].format(p=self.p)})", body)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from edge_rnn.engine import State
+from edge_rnn.engines.native import _layer
 from edge_rnn.graph import Graph
 
 ROOT = Path(__file__).parent.parent
 KERNEL = ROOT / "edge_rnn" / "kernel"
 CC = shutil.which("gcc")
-PORTABLE = ["dense.c", "rnn.c", "gru.c", "lstm.c", "helium.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
+LAYERS = ["dense.c", "rnn.c", "gru.c", "lstm.c", "fastgrnn.c", "past.c", "attention.c"]
+PORTABLE = [*LAYERS, "helium.c", "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
 HOST = ["simd/check.c", "simd/select.c", "simd/portable.c"]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"]
 # For the SIMD variants: what ASan sees anyway (null, object sizes) and pointer sums would compile for minutes.
@@ -26,9 +28,6 @@ SANITIZE_SIMD = [
     "-fno-sanitize-recover=all",
 ]
 SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-
-KINDS = {"dense": 0, "rnn": 1, "gru": 2, "lstm": 3}
-ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 2}
 
 
 def variants(machine: str = platform.machine()) -> dict[str, list[str]]:
@@ -73,21 +72,13 @@ def compile_kernel(
 def model_bytes(graph: Graph) -> bytes:
     """A graph in the form that tests/c/model_file.h reads."""
     words = [graph.precision == "int8", len(graph.layers)]
-    for layer in graph.layers:
-        words += [KINDS[layer.kind], ACTIVATIONS[layer.activation], layer.exponent or 0, layer.inputs, layer.units]
+    layers = [_layer(graph, index, layer) for index, layer in enumerate(graph.layers)]
+    for *form, _ in layers:
+        words += form
     parts = [np.array(words, np.int32).tobytes()]
     edge = ["sx"] if graph.precision == "int8" else ["mean", "std"]
     parts += [graph.arrays[name].tobytes() for name in edge]
-    orders = {
-        ("int8", True): ["w", "m", "S_k", "b"],
-        ("int8", False): ["ih_w", "ih_m", "ih_S_k", "hh_w", "hh_m", "hh_S_k", "b", "bn"],
-        ("float32", True): ["w", "b"],
-        ("float32", False): ["w_ih", "b_ih", "w_hh", "b_hh"],
-    }
-    for index, layer in enumerate(graph.layers):
-        arrays = graph.layer_arrays(index)
-        names = orders[graph.precision, layer.kind == "dense"]
-        parts += [arrays[name].tobytes() for name in names if name in arrays]
+    parts += [array.tobytes() for *_, arrays in layers for array in arrays]
     return b"".join(parts)
 
 

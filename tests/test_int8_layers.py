@@ -49,7 +49,7 @@ def test_an_architecture_becomes_an_int8_bundle_that_every_engine_proves(arch, t
     _, report = write_bundle(made, facts_of(made), tmp_path / "m.ernn", steps=300)
     assert report.ok
     exact = {name for name, agreement in report.stream.items() if agreement.bit_exact}
-    assert exact >= {"numpy", "onnxruntime"}
+    assert exact >= {"numpy", "onnxruntime", "native"}
     again = verify(read_bundle(tmp_path / "m.ernn"), steps=300)
     assert again.ok
 

@@ -12,8 +12,11 @@ from edge_rnn.engine import State
 from edge_rnn.engines.integer import quantize_input
 from edge_rnn.engines.numpy import NumpyEngine, open_graph, reference_state
 
-from .int8_models import GOLDEN_NAMES, RECURRENT, float_graph, golden_graph, random_graph, random_layers, read_golden
+from .float_models import RIVALS
+from .float_models import float_graph as rivals_graph
+from .int8_models import GOLDEN_NAMES, KINDS, float_graph, golden_graph, random_graph, random_layers, read_golden
 from .kernel_files import CC, HOST, KERNEL, PORTABLE, ROOT, SANITIZE, compile_kernel, golden_states, replay_file
+from .test_numeric import OWN_GOLDEN, own_golden
 
 pytestmark = pytest.mark.skipif(CC is None, reason="gcc is not installed: the kernel cannot be compiled")
 REPLAY = ROOT / "tests" / "c" / "replay.c"
@@ -56,6 +59,38 @@ def test_the_portable_kernel_is_clean_under_sanitizers(checked_replay, tmp_path,
     assert "3000 steps agree" in run(checked_replay, golden_file(tmp_path / name, name))
 
 
+def own_golden_file(path, name):
+    """The vectors of tests/golden/make.py, which come from plain Python numbers."""
+    graph, golden = own_golden(name)
+    states = []
+    for row in range(len(golden["x"]) // 50):
+        state = State(graph.states)
+        for spec, array in zip(state.specs, state.arrays, strict=True):
+            array[0] = golden[f"state.{spec.name}"][row]
+        states.append(state)
+    return replay_file(path, graph, golden["x"], every=50, states=states, xq=golden["xq"], y_q=golden["y_q"])
+
+
+@pytest.mark.parametrize("name", OWN_GOLDEN)
+def test_the_vectors_of_the_plain_numbers_come_out_of_every_variant(replay, checked_replay, tmp_path, name):
+    path = own_golden_file(tmp_path / name, name)
+    assert "portable: 600 steps agree" in run(replay, path).splitlines()[-1]
+    assert "600 steps agree" in run(checked_replay, path)
+
+
+@pytest.mark.parametrize("stack", RIVALS)
+def test_the_other_layers_in_float_stay_within_5e_5_of_float64(replay, checked_replay, tmp_path, stack):
+    rng = np.random.default_rng(1)
+    graph = rivals_graph(stack)
+    x = (rng.standard_normal((600, 3)) * graph.arrays["std"] + graph.arrays["mean"]).astype(np.float32)
+    engine, state, y = NumpyEngine(graph, np.float64), reference_state(graph), np.empty((len(x), 4))
+    for t in range(len(x)):
+        engine.step(x[t : t + 1], state, y[t : t + 1])
+    path = replay_file(tmp_path / stack, graph, x, y=y)
+    run(replay, path)
+    run(checked_replay, path)
+
+
 @pytest.mark.parametrize("name", ["GRU", "LSTM"])
 def test_one_wrong_bit_in_a_weight_is_seen(replay, tmp_path, name):
     golden = read_golden(name)
@@ -77,7 +112,7 @@ def hostile_input(rng, steps, inputs, sx):
 @pytest.mark.parametrize("seed", range(12))
 def test_variants_agree_to_the_bit_on_random_networks_and_hostile_input(replay, tmp_path, seed):
     rng = np.random.default_rng(seed)
-    kinds = [str(k) for k in rng.choice(RECURRENT, rng.integers(1, 4))]
+    kinds = [str(k) for k in rng.choice(KINDS, rng.integers(1, 4))]
     widths = [int(w) for w in rng.choice([1, 3, 5, 8, 15, 16, 17, 24, 31, 32, 33, 48, 64, 65, 100], len(kinds))]
     graph = random_graph(rng, random_layers(rng, kinds, int(rng.integers(1, 40)), widths, int(rng.integers(1, 20))))
     x = hostile_input(rng, 600, graph.inputs, graph.arrays["sx"])
@@ -89,7 +124,7 @@ def test_variants_agree_to_the_bit_on_random_networks_and_hostile_input(replay, 
     run(replay, replay_file(tmp_path / "net", graph, x, xq=xq, y_q=y_q))
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv"])
 @pytest.mark.parametrize("width", [32, 256])
 def test_variants_agree_over_20000_saturating_steps(replay, tmp_path, kind, width):
     rng = np.random.default_rng(width)

@@ -14,7 +14,7 @@ from benchmarks.networks import float_network, int8_network
 from edge_rnn.engines import native
 from edge_rnn.engines.integer import quantize_input
 
-from .int8_models import GOLDEN_NAMES, RECURRENT, float_graph, random_graph, random_layers
+from .int8_models import GOLDEN_NAMES, KINDS, float_graph, random_graph, random_layers
 from .kernel_files import CC, HOST, PORTABLE, ROOT, compile_kernel, model_bytes, replay_file
 from .test_kernel import golden_file, hostile_input
 
@@ -50,7 +50,7 @@ def test_neon_gives_every_golden_logit_and_state(arm_replay, tmp_path, name):
 @pytest.mark.parametrize("seed", range(8))
 def test_neon_agrees_on_random_networks_and_hostile_input(arm_replay, tmp_path, seed):
     rng = np.random.default_rng(seed + 100)
-    kinds = [str(k) for k in rng.choice(RECURRENT, rng.integers(1, 4))]
+    kinds = [str(k) for k in rng.choice(KINDS, rng.integers(1, 4))]
     widths = [int(w) for w in rng.integers(1, 70, len(kinds))]
     graph = random_graph(rng, random_layers(rng, kinds, int(rng.integers(1, 20)), widths, int(rng.integers(1, 12))))
     x = hostile_input(rng, 2500, graph.inputs, graph.arrays["sx"])

@@ -17,7 +17,7 @@ from edge_rnn.engines.numpy import NumpyEngine, open_graph, reference_state
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
 
-from .int8_models import GOLDEN_NAMES, RECURRENT, float_graph, golden_graph, random_graph, random_layers, read_golden
+from .int8_models import GOLDEN_NAMES, KINDS, float_graph, golden_graph, random_graph, random_layers, read_golden
 
 try:
     VARIANTS = native.variants()
@@ -63,7 +63,7 @@ def test_every_golden_logit_comes_out_of_every_variant(name, isa):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_state_crosses_between_native_and_numpy_at_any_step(isa, seed):
     rng = np.random.default_rng(seed)
-    kinds = [str(k) for k in rng.choice(RECURRENT, 3)]
+    kinds = [str(k) for k in rng.choice(KINDS, 3)]
     widths = [int(w) for w in rng.integers(1, 40, 3)]
     graph = random_graph(rng, random_layers(rng, kinds, 4, widths, 5))
     engines = [native.NativeEngine(graph, isa), open_graph(graph)]
@@ -289,12 +289,12 @@ class TestKernelRefuses:
         from edge_rnn import _native
 
         precision, layers, edge, isa = self.arguments()
-        for index in range(len(layers[0][5])):
+        for index in range(len(layers[0][-1])):
             for change in (lambda a: a[:-1], lambda a: a.astype(np.float64), lambda a: None, lambda a: a[..., ::2]):
-                arrays = list(layers[0][5])
+                arrays = list(layers[0][-1])
                 arrays[index] = change(arrays[index])
                 with pytest.raises((ValueError, TypeError, BufferError)):
-                    _native.Kernel(precision, ((*layers[0][:5], tuple(arrays)), *layers[1:]), edge, isa)
+                    _native.Kernel(precision, ((*layers[0][:-1], tuple(arrays)), *layers[1:]), edge, isa)
 
     @built
     def test_weights_that_break_an_obligation(self):
@@ -304,10 +304,10 @@ class TestKernelRefuses:
         # ih_w, ih_m, ih_S_k, hh_w, hh_m, hh_S_k, b, bn
         wrong = {0: -128, 1: 0, 2: 63, 3: -128, 4: -1, 5: 0, 6: 2**29, 7: -(2**31)}
         for index, value in wrong.items():
-            arrays = [a.copy() for a in layers[0][5]]
+            arrays = [a.copy() for a in layers[0][-1]]
             arrays[index].flat[0] = value
             with pytest.raises(ValueError, match="layer 0"):
-                _native.Kernel(precision, ((*layers[0][:5], tuple(arrays)), *layers[1:]), edge, isa)
+                _native.Kernel(precision, ((*layers[0][:-1], tuple(arrays)), *layers[1:]), edge, isa)
 
     @built
     def test_random_specifications(self):
@@ -319,14 +319,14 @@ class TestKernelRefuses:
         for _ in range(3000):
             changed = [list(layer) for layer in layers]
             layer = changed[rng.integers(len(changed))]
-            field = int(rng.integers(6))
-            if field < 5:
+            field = int(rng.integers(11))
+            if field < 10:
                 layer[field] = int(rng.choice([-1, 0, 1, 2, 3, 4, 5, 15, 16, 17, 255, 256, 65536, 2**31 - 1]))
             else:
-                arrays = [a.copy() for a in layer[5]]
+                arrays = [a.copy() for a in layer[10]]
                 array = arrays[rng.integers(len(arrays))]
                 array.view(np.uint8).reshape(-1)[rng.integers(array.nbytes)] ^= 1 << rng.integers(8)
-                layer[5] = tuple(arrays)
+                layer[10] = tuple(arrays)
             try:
                 kernel = _native.Kernel(precision, tuple(tuple(layer) for layer in changed), edge, isa)
             except (ValueError, TypeError, OverflowError):

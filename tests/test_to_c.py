@@ -19,7 +19,7 @@ from edge_rnn.engines.integer import IntegerEngine
 from edge_rnn.errors import UsageError
 
 from .firmware_models import bundle_of, golden_truth
-from .float_models import STACKS, float_graph
+from .float_models import RIVALS, STACKS, float_graph
 from .int8_models import GOLDEN_NAMES, golden_graph, random_graph, random_layers, read_golden
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="cc is not installed: the C cannot be compiled")
@@ -46,7 +46,15 @@ def test_the_c_gives_the_golden_vectors_and_their_final_state(name):
 @needs_cc
 @pytest.mark.parametrize(
     ("kinds", "inputs", "widths"),
-    [(["dense", "gru", "linear", "lstm"], 9, [7, 5, 4, 6]), (["relu", "rnn"], 1, [13, 8]), ([], 17, [])],
+    [
+        (["dense", "gru", "linear", "lstm"], 9, [7, 5, 4, 6]),
+        (["relu", "rnn"], 1, [13, 8]),
+        ([], 17, []),
+        (["fastgrnn", "fastgrnn"], 5, [7, 10]),
+        (["window", "dense", "window", "linear"], 3, [33, 9, 27, 5]),
+        (["conv", "conv_linear", "conv"], 5, [9, 6, 7]),
+        (["conv", "fastgrnn", "window", "gru"], 6, [5, 3, 9, 7]),
+    ],
 )
 def test_every_kind_of_layer_and_odd_widths_are_bit_exact(kinds, inputs, widths):
     rng = np.random.default_rng(len(kinds))
@@ -56,7 +64,7 @@ def test_every_kind_of_layer_and_odd_widths_are_bit_exact(kinds, inputs, widths)
 
 
 @needs_cc
-@pytest.mark.parametrize("stack", sorted(STACKS))
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
 def test_float_models_stay_within_tolerance(stack):
     found = check(bundle_of(float_graph(stack)), "generic", 2500)
     assert found.ok, found
@@ -75,7 +83,7 @@ def test_the_first_different_bit_is_found():
 
 
 @needs_cc
-@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv"])
 def test_saved_bytes_are_the_engines_state_and_labels_survive(kind, tmp_path):
     labels = ('*/ "quoted" \\ ??/', "zwei\nZeilen %s", "Müll")
     bundle = small_bundle(labels, name='a */ "b"\n#error', kind=kind)

@@ -19,16 +19,21 @@ from ..errors import UsageError
 from ..graph import Graph, Layer
 from ..reach import reach
 
-BINDING = 2
+BINDING = 3
 """What this file and kernel/binding.c must agree on: raise it in both when a call of one changes for the other."""
-_KINDS = {"dense": 0, "rnn": 1, "gru": 2, "lstm": 3}
+_KINDS = {
+    "dense": 0, "rnn": 1, "gru": 2, "lstm": 3, "fastgrnn": 4, "window": 5, "conv": 6, "statistics": 7, "attention": 8,
+    "feedforward": 9, "norm": 10,
+}  # fmt: skip
 _ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 2}
-_ORDER = {
-    ("float32", False): ("w_ih", "b_ih", "w_hh", "b_hh"),
-    ("float32", True): ("w", "b"),
-    ("int8", False): ("ih_w", "ih_m", "ih_S_k", "hh_w", "hh_m", "hh_S_k", "b", "bn"),
-    ("int8", True): ("w", "m", "S_k", "b"),
+_FLOAT_ORDER = {
+    "fastgrnn": "w_ih b_z w_hh b_h zeta nu",
+    "attention": "w_qkv b_qkv w_out b_out norm_w norm_b bias",
+    "feedforward": "w_up b_up w_down b_down norm_w norm_b",
 }
+_OTHERS = "w b w_ih b_ih w_hh b_hh"
+_INT8_ORDER = "w m S_k ih_w ih_m ih_S_k hh_w hh_m hh_S_k b b_z bn b_h zeta nu o"
+"""The order of a layer's arrays in kernel/simd/shape.h; those that it has not are left out."""
 
 
 def require() -> None:
@@ -56,9 +61,6 @@ class NativeEngine:
         isa = isa or os.environ.get("EDGE_RNN_ISA") or None
         if isa is not None and isa not in variants():
             raise UsageError(f"EDGE_RNN_ISA is {isa!r}, this machine and build have: {', '.join(variants())}")
-        strange = [layer.kind for layer in graph.layers if layer.kind not in _KINDS]
-        if strange:
-            raise UsageError(f"the native engine has no {strange[0]} layers: use engine numpy or onnxruntime")
         self.graph = graph
         edge = ("sx",) if graph.precision == "int8" else ("mean", "std")
         layers = tuple(_layer(graph, index, layer) for index, layer in enumerate(graph.layers))
@@ -96,10 +98,12 @@ def _convert(inputs: int, reach: float, sample: Any) -> F32:
 
 
 def _layer(graph: Graph, index: int, layer: Layer) -> tuple[Any, ...]:
-    names = _ORDER[graph.precision, layer.kind == "dense"]
-    arrays = tuple(_plain(graph, f"l{index}.{name}") for name in names if f"l{index}.{name}" in graph.arrays)
-    form = (_KINDS[layer.kind], _ACTIVATIONS[layer.activation], layer.exponent or 0)
-    return (*form, layer.inputs, layer.units, arrays)
+    order = _INT8_ORDER if graph.precision == "int8" else _FLOAT_ORDER.get(layer.kind, _OTHERS)
+    names = [f"l{index}.{name}" for name in order.split()]
+    arrays = tuple(_plain(graph, name) for name in names if name in graph.arrays)
+    form = (_KINDS[layer.kind], _ACTIVATIONS[layer.activation], layer.exponent or 0, layer.inputs, layer.units)
+    sizes = (layer.window, layer.kernel, layer.dilation, layer.heads, layer.hidden)
+    return (*form, *(size or 0 for size in sizes), arrays)
 
 
 def _plain(graph: Graph, name: str) -> Any:

@@ -17,10 +17,10 @@
 #include <string.h>
 
 #include "csv_binding.h"
-#include "simd/host.h"
+#include "simd/shape.h"
 
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
-#define BINDING 2
+#define BINDING 3
 
 /* With NumPy's headers a sample's address is read from its struct, whose layout is NumPy's stable binary interface.
  * The buffer protocol would cost 50 ns and, in NumPy, an allocation for each new array.
@@ -36,18 +36,15 @@ typedef struct {
     ernn_packed *model; /* ERNN_ALIGN aligned, in `memory` */
     void *memory;
     unsigned states;
-    struct {
-        uint16_t units;
-        char format;
-    } state[2 * ERNN_MAX_LAYERS];
+    ernn_state_form state[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
 } Kernel;
 
 typedef struct {
     PyObject_HEAD
     Kernel *kernel;
     PyObject *out, *convert;
-    Py_buffer out_view, views[2 * ERNN_MAX_LAYERS];
-    uint8_t *states[2 * ERNN_MAX_LAYERS];
+    Py_buffer out_view, views[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
+    uint8_t *states[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     unsigned held;
     uint8_t *scratch;
     void *memory;
@@ -96,7 +93,7 @@ static int take_states(const Kernel *self, PyObject *states, Py_ssize_t n, Py_bu
     }
     for (unsigned j = 0; j < self->states; j++) {
         PyObject *state = PyTuple_GetItem(states, (Py_ssize_t)j);
-        if (take(state, &views[j], self->state[j].format, n * self->state[j].units, 1, "a state") < 0) {
+        if (take(state, &views[j], self->state[j].format, n * (Py_ssize_t)self->state[j].width, 1, "a state") < 0) {
             release(views, j);
             return -1;
         }
@@ -107,54 +104,37 @@ static int take_states(const Kernel *self, PyObject *states, Py_ssize_t n, Py_bu
 
 /* ---- Kernel ---- */
 
-/* The arrays of one layer, in the order of `wanted`: a letter for the type, then what they hold. */
-static int take_layer(PyObject *item, ernn_precision precision, ernn_host_layer *layer, Py_buffer *views, unsigned *held) {
-    int kind, activation, exponent, inputs, units;
+/* One layer's words, in the order of `words`, and its arrays, in that of shape.h. */
+static int take_layer(PyObject *item, int precision, int first, ernn_host_layer *layer, Py_buffer *views, unsigned *held) {
+    enum { KIND, ACTIVATION, EXPONENT, INPUTS, UNITS, WINDOW, KERNEL, DILATION, HEADS, HIDDEN, WORDS };
+    int w[WORDS];
     PyObject *arrays;
-    if (!PyArg_ParseTuple(item, "iiiiiO!", &kind, &activation, &exponent, &inputs, &units, &PyTuple_Type, &arrays)) return -1;
-    if (kind < 0 || kind > ERNN_LSTM || inputs < 1 || inputs > ERNN_MAX_WIDTH || units < 1 || units > ERNN_MAX_WIDTH) {
+    if (!PyArg_ParseTuple(item, "iiiiiiiiiiO!", w, w + 1, w + 2, w + 3, w + 4, w + 5, w + 6, w + 7, w + 8, w + 9, &PyTuple_Type,
+                          &arrays))
+        return -1;
+    for (int j = 0; j < WORDS; j++)
+        if (w[j] < 0 || w[j] > (j < INPUTS ? 255 : ERNN_MAX_WIDTH)) w[KIND] = 255;
+    if (w[KIND] > ERNN_NORM || !w[INPUTS] || !w[UNITS]) {
         PyErr_SetString(PyExc_ValueError, "a layer's kind or size is out of range");
         return -1;
     }
-    layer->kind = (uint8_t)kind, layer->activation = (uint8_t)activation, layer->exponent = (uint8_t)exponent;
-    layer->inputs = (uint16_t)inputs, layer->units = (uint16_t)units;
-    const Py_ssize_t rows = (kind == ERNN_GRU ? 3 : kind == ERNN_LSTM ? 4 : 1) * (Py_ssize_t)units;
-    const Py_ssize_t ih = rows * inputs, hh = rows * units;
-    const int recurrent = kind != ERNN_DENSE;
-    struct {
-        char format;
-        Py_ssize_t count;
-        const void **to;
-    } wanted[8];
-    unsigned n = 0;
-#define WANT(type, number, field) wanted[n].format = type, wanted[n].count = number, wanted[n++].to = (const void **)&layer->field
-    if (precision == ERNN_FLOAT32) {
-        WANT('f', ih, w_ih);
-        WANT('f', rows, b_ih);
-        if (recurrent) {
-            WANT('f', hh, w_hh);
-            WANT('f', rows, b_hh);
-        }
-    } else {
-        WANT('b', ih, ih_w);
-        WANT('i', rows, ih_m);
-        WANT('i', 2, ih_S_k);
-        if (recurrent) {
-            WANT('b', hh, hh_w);
-            WANT('i', rows, hh_m);
-            WANT('i', 2, hh_S_k);
-        }
-        WANT('i', rows, b);
-        if (kind == ERNN_GRU) WANT('i', units, bn);
+    layer->kind = (uint8_t)w[KIND], layer->activation = (uint8_t)w[ACTIVATION], layer->exponent = (uint8_t)w[EXPONENT];
+    layer->inputs = (uint16_t)w[INPUTS], layer->units = (uint16_t)w[UNITS], layer->window = (uint16_t)w[WINDOW];
+    layer->kernel = (uint16_t)w[KERNEL], layer->dilation = (uint16_t)w[DILATION];
+    layer->heads = (uint16_t)w[HEADS], layer->hidden = (uint16_t)w[HIDDEN];
+    if (precision == ERNN_INT8 && layer->kind > ERNN_CONV) {
+        PyErr_SetString(PyExc_ValueError, "a layer has no int8 form");
+        return -1;
     }
-#undef WANT
+    ernn_wanted wanted[ERNN_LAYER_ARRAYS];
+    const unsigned n = ernn_arrays_of(precision, first, layer, wanted);
     if (PyTuple_Size(arrays) != (Py_ssize_t)n) {
         PyErr_Format(PyExc_ValueError, "a layer has %zd arrays, expected %u", PyTuple_Size(arrays), n);
         return -1;
     }
     for (unsigned j = 0; j < n; j++) {
         Py_buffer *view = &views[*held];
-        if (take(PyTuple_GetItem(arrays, (Py_ssize_t)j), view, wanted[j].format, wanted[j].count, 0, "a layer's array") < 0)
+        if (take(PyTuple_GetItem(arrays, (Py_ssize_t)j), view, wanted[j].format, (Py_ssize_t)wanted[j].count, 0, "a layer's array") < 0)
             return -1;
         *wanted[j].to = view->buf;
         ++*held;
@@ -171,7 +151,7 @@ static int take_graph(PyObject *layers, PyObject *edge, ernn_host_graph *graph, 
     }
     graph->layers = (uint8_t)n;
     for (Py_ssize_t l = 0; l < n; l++)
-        if (take_layer(PyTuple_GetItem(layers, l), graph->precision, &graph->layer[l], views, held) < 0) return -1;
+        if (take_layer(PyTuple_GetItem(layers, l), graph->precision, l == 0, &graph->layer[l], views, held) < 0) return -1;
     const float **to[2] = {exact ? &graph->sx : &graph->mean, &graph->std};
     for (int j = 0; j < (exact ? 1 : 2); j++, ++*held) {
         if (take(PyTuple_GetItem(edge, j), &views[*held], 'f', graph->layer[0].inputs, 0, "mean, std or sx") < 0) return -1;
@@ -188,14 +168,8 @@ static int take_graph(PyObject *layers, PyObject *edge, ernn_host_graph *graph, 
 }
 
 static void name_states(Kernel *self, const ernn_host_graph *graph) {
-    const int exact = graph->precision == ERNN_INT8;
-    for (int l = 0; l < graph->layers; l++) {
-        const int kind = graph->layer[l].kind;
-        for (int which = 0; kind != ERNN_DENSE && which < (kind == ERNN_LSTM ? 2 : 1); which++) {
-            self->state[self->states].units = graph->layer[l].units;
-            self->state[self->states++].format = !exact ? 'f' : which == 0 && kind != ERNN_GRU ? 'h' : 'i';
-        }
-    }
+    for (int l = 0; l < graph->layers; l++)
+        self->states += ernn_states_of(graph->precision, &graph->layer[l], self->state + self->states);
 }
 
 static PyObject *kernel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -206,7 +180,7 @@ static PyObject *kernel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     const ernn_isa *isa = ernn_isa_named(name);
     if (!isa) return PyErr_Format(PyExc_ValueError, "no variant called %s here", name);
     ernn_host_graph *graph = PyMem_Calloc(1, sizeof *graph);
-    Py_buffer *views = PyMem_Calloc(8 * ERNN_MAX_LAYERS + 3, sizeof *views);
+    Py_buffer *views = PyMem_Calloc(ERNN_LAYER_ARRAYS * ERNN_MAX_LAYERS + 3, sizeof *views);
     Kernel *self = NULL;
     unsigned held = 0;
     if (!graph || !views) {
@@ -244,8 +218,8 @@ static void kernel_dealloc(PyObject *object) {
 /* One call without the GIL: `streams` of one step each, or one stream of many steps. */
 static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char out_format, int group) {
     PyObject *x_object, *states, *out_object, *result = NULL;
-    Py_buffer x, out, views[2 * ERNN_MAX_LAYERS];
-    uint8_t *at[2 * ERNN_MAX_LAYERS];
+    Py_buffer x, out, views[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
+    uint8_t *at[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     void *memory = NULL;
     const ernn_packed *m = self->model;
     if (!PyArg_ParseTuple(args, "OOO", &x_object, &states, &out_object)) return NULL;

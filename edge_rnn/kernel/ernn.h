@@ -1,5 +1,5 @@
-/* The portable kernel: one step of dense, RNN, GRU and LSTM layers, in float32 and in the exact int8 arithmetic
- * of docs/numeric.md. Firmware compiles these files as they are; the host measures its SIMD variants against them.
+/* The portable kernel: one step of every kind of layer in float32, and of those that docs/numeric.md knows in its exact
+ * int8 arithmetic. Firmware compiles these files as they are; the host measures its SIMD variants against them.
  *
  * Rules of the house: C99, no libc but string.h, no malloc, no globals but const tables. Weights are const and may
  * live in flash; every byte that changes belongs to the caller. Nothing here checks a model: that is done once, by
@@ -16,7 +16,10 @@ extern "C" {
 #endif
 
 typedef enum { ERNN_OK = 0, ERNN_BAD_MODEL = 1, ERNN_NOT_FINITE = 2 } ernn_status;
-typedef enum { ERNN_DENSE = 0, ERNN_RNN = 1, ERNN_GRU = 2, ERNN_LSTM = 3 } ernn_kind;
+typedef enum {
+    ERNN_DENSE = 0, ERNN_RNN = 1, ERNN_GRU = 2, ERNN_LSTM = 3, ERNN_FASTGRNN = 4, ERNN_WINDOW = 5, ERNN_CONV = 6,
+    ERNN_STATISTICS = 7, ERNN_ATTENTION = 8, ERNN_FEEDFORWARD = 9, ERNN_NORM = 10 /* from 7 on: float32 alone */
+} ernn_kind;
 typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
 
 /* ---- int8 weights, int16 activations, int32 accumulators ("w8a16s32") ---- */
@@ -72,11 +75,13 @@ typedef struct {
 typedef struct {
     uint8_t kind;       /* ernn_kind */
     uint8_t activation; /* ernn_activation of dense (NONE, RELU) and RNN (TANH, RELU) */
-    uint8_t shift;      /* dense below the head and ReLU RNN: Q16 >> shift gives the int16 output */
+    uint8_t shift;      /* dense below the head, conv and ReLU RNN: Q16 >> shift gives the int16 output; FastGRNN: e */
     uint16_t inputs, units;
-    ernn_int8_matrix ih, hh; /* dense has ih alone */
-    const int32_t *b;        /* Q16, in the order of the rows */
-    const int32_t *bn;       /* GRU: b_hn (PAD_ROWS(units)) */
+    ernn_int8_matrix ih, hh; /* dense and conv have ih alone */
+    const int32_t *b;        /* Q16, in the order of the rows; FastGRNN: b_z */
+    const int32_t *bn;       /* GRU: b_hn; FastGRNN: b_h (PAD_ROWS(units)) */
+    const int32_t *zeta, *nu; /* FastGRNN: one number each, Q24 */
+    uint16_t past, dilation;  /* window, conv: rows of `inputs` in the buffer; conv: how far its taps lie apart */
 } ernn_int8_layer;
 
 typedef struct {
@@ -84,6 +89,7 @@ typedef struct {
     uint8_t layers;
     const float *sx; /* x_q = sat16(rint(x / sx)) */
     const ernn_int8_layer *layer;
+    const int16_t *o; /* what is taken away from x_q where the first layer is a window or conv; else NULL */
 } ernn_int8_model;
 
 /* One layer, one step. x and h hold PAD_COLUMNS int16 with zeros behind the true width; h_new may not be h.
@@ -94,16 +100,24 @@ void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y);
 void ernn_rnn_int8(const ernn_int8_layer *layer, const int16_t *x, const int16_t *h, int16_t *h_new);
 void ernn_gru_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, int16_t *h);
 void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, const int16_t *h, int16_t *h_new);
+void ernn_fastgrnn_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *s, int16_t *h);
+/* buf: past * inputs int16, plain order, no padding. taps: a scratch of ih.columns. out may be x. */
+void ernn_window_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *out);
+void ernn_conv_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *taps, int16_t *out);
+/* x = sat16(xq - o), in the order of activations. */
+void ernn_take_int8(const int16_t *o, unsigned inputs, const int16_t *xq, int16_t *x);
 
-/* h of a GRU follows from its s: each step ends with this; needed once more after a state was loaded. */
+/* h of a GRU or FastGRNN follows from its s: each step ends with this; needed once more after a state was loaded. */
 void ernn_gru_h(const int32_t *s, int16_t *h, unsigned units);
 
-/* A state is two arrays over the recurrent layers in order: h (PAD_COLUMNS(units) each) and s (PAD_ROWS(units)
- * each; for GRU and LSTM layers). Zero is the initial state. scratch holds 2 * PAD_COLUMNS(widest layer or input) int16.
+/* A state is three arrays over the layers in order: h (PAD_COLUMNS(units) each; recurrent layers), s (PAD_ROWS(units) each;
+ * GRU, LSTM, FastGRNN) and the buffers of window and conv. Zero is the initial state. scratch holds 3 * PAD_COLUMNS(widest
+ * layer or input of a matrix) int16.
  */
 typedef struct {
     int16_t *h;
     int32_t *s;
+    int16_t *buf;
     int16_t *scratch;
 } ernn_int8_state;
 
@@ -124,6 +138,13 @@ typedef struct {
     const float *w_hh; /* (gates * units, units); dense: unused */
     const float *b;    /* (gates * units): b_ih + b_hh, except a GRU's n gate, which has b_in alone */
     const float *bn;   /* GRU: b_hn (units) */
+    /* FastGRNN: b is b_z, bn is b_h, and one zeta, one nu. Conv: w_ih (units, taps * inputs). Attention: w_ih, b are those
+     * of q, k, v and w_hh, bn those of the output; feed-forward: w_ih, b of the way up, w_hh, bn of the way down.
+     */
+    const float *zeta, *nu, *norm_w, *norm_b;
+    const float *bias;       /* attention: (heads, past) */
+    uint16_t past, dilation; /* window, conv, statistics, attention: rows that are kept or seen */
+    uint16_t heads, hidden;
 } ernn_float_layer;
 
 typedef struct {
@@ -137,8 +158,22 @@ void ernn_dense_float(const ernn_float_layer *layer, const float *x, float *out)
 void ernn_rnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new);
 void ernn_gru_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new);
 void ernn_lstm_float(const ernn_float_layer *layer, const float *x, float *c, const float *h, float *h_new);
+void ernn_fastgrnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new);
+void ernn_window_float(const ernn_float_layer *layer, const float *x, float *buf, float *out);
+void ernn_conv_float(const ernn_float_layer *layer, const float *x, float *buf, float *taps, float *out);
+void ernn_statistics_float(const ernn_float_layer *layer, const float *x, float *out);
+void ernn_norm_float(const ernn_float_layer *layer, const float *x, float *out);
+/* scratch: units + hidden. */
+void ernn_feedforward_float(const ernn_float_layer *layer, const float *x, float *scratch, float *out);
+/* state: keys, values (past * units each), and how many of their rows are real. scratch: 4 * units + past. */
+void ernn_attention_float(const ernn_float_layer *layer, const float *x, float *state, float *scratch, float *out);
+/* Its middle: q, k, v (3 * units) to what the output's matrix mixes; score: past. */
+void ernn_attend_float(const ernn_float_layer *layer, const float *qkv, float *state, float *score, float *mixed);
+void ernn_append_float(float *buf, unsigned rows, unsigned width, const float *x);
 
-/* state: the recurrent layers in order, h (units) and for an LSTM then c (units). scratch: 2 * widest floats. */
+/* state: the layers' states in the order of a snapshot (edge_rnn/layer.py). scratch: 2 * widest floats, and what a conv
+ * (taps * inputs), attention or feed-forward layer asks for.
+ */
 typedef struct {
     float *state;
     float *scratch;
@@ -153,6 +188,9 @@ extern const int32_t ernn_tanh_table[257];
 
 /* ---- states as bytes (snapshot.c) ---- */
 
+/* h is in the order of activations, buf (of window and conv) in the plain one. */
+uint8_t *ernn_save_buf(uint8_t *to, const int16_t *buf, unsigned n);
+const uint8_t *ernn_load_buf(const uint8_t *from, int16_t *buf, unsigned n);
 uint8_t *ernn_save_h(uint8_t *to, const int16_t *h, unsigned units);
 uint8_t *ernn_save_s(uint8_t *to, const int32_t *s, unsigned units);
 uint8_t *ernn_save_float(uint8_t *to, const float *v, unsigned units);

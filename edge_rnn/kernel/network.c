@@ -25,27 +25,38 @@ ernn_status ernn_quantize(const float *sx, unsigned inputs, const float *x, int1
 }
 
 void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const int16_t *xq, int32_t *y) {
-    int16_t *h = state->h, *fresh = state->scratch;
+    int16_t *h = state->h, *fresh = state->scratch, *buf = state->buf;
     int32_t *s = state->s;
-    unsigned width = model->layer[0].ih.columns;
-    for (unsigned l = 0; l < model->layers; l++)
-        if (model->layer[l].ih.columns > width) width = model->layer[l].ih.columns;
-    int16_t *x = fresh + width;
-    memset(x, 0, sizeof *x * model->layer[0].ih.columns);
-    for (unsigned j = 0; j < model->inputs; j++) x[ERNN_LANE(j)] = xq[j];
+    unsigned width = ERNN_PAD_COLUMNS(model->inputs);
+    for (unsigned l = 0; l < model->layers; l++) {
+        const ernn_int8_layer *layer = &model->layer[l];
+        if (layer->ih.columns > width) width = layer->ih.columns;
+        if (ERNN_PAD_COLUMNS(layer->units) > width) width = ERNN_PAD_COLUMNS(layer->units);
+    }
+    int16_t *x = fresh + width, *taps = x + width;
+    memset(x, 0, sizeof *x * ERNN_PAD_COLUMNS(model->inputs));
+    if (model->o)
+        ernn_take_int8(model->o, model->inputs, xq, x);
+    else
+        for (unsigned j = 0; j < model->inputs; j++) x[ERNN_LANE(j)] = xq[j];
     for (unsigned l = 0; l + 1 < model->layers; l++) {
         const ernn_int8_layer *layer = &model->layer[l];
         const unsigned padded = ERNN_PAD_COLUMNS(layer->units);
         memset(fresh, 0, sizeof *fresh * padded);
-        if (layer->kind == ERNN_DENSE) {
-            ernn_dense_int8(layer, x, fresh);
+        if (layer->kind == ERNN_DENSE || layer->kind == ERNN_WINDOW || layer->kind == ERNN_CONV) {
+            if (layer->kind == ERNN_DENSE) ernn_dense_int8(layer, x, fresh);
+            if (layer->kind == ERNN_WINDOW) ernn_window_int8(layer, x, buf, fresh);
+            if (layer->kind == ERNN_CONV) ernn_conv_int8(layer, x, buf, taps, fresh);
             memcpy(x, fresh, sizeof *x * padded);
+            buf += (uint32_t)layer->past * layer->inputs;
             continue;
         }
         if (layer->kind == ERNN_RNN) ernn_rnn_int8(layer, x, h, fresh);
         if (layer->kind == ERNN_LSTM) ernn_lstm_int8(layer, x, s, h, fresh);
         if (layer->kind == ERNN_GRU)
             ernn_gru_int8(layer, x, s, h);
+        else if (layer->kind == ERNN_FASTGRNN)
+            ernn_fastgrnn_int8(layer, x, s, h);
         else
             memcpy(h, fresh, sizeof *h * padded);
         memcpy(x, h, sizeof *x * padded);
@@ -55,24 +66,37 @@ void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const 
     ernn_head_int8(&model->layer[model->layers - 1], x, y);
 }
 
+/* One layer to `fresh`; gives where the next layer's state begins. */
+static float *one_layer(const ernn_float_layer *layer, const float *below, float *h, float *more, float *fresh) {
+    const uint32_t H = layer->units, past = layer->past;
+    switch (layer->kind) {
+        case ERNN_DENSE: ernn_dense_float(layer, below, fresh); return h;
+        case ERNN_STATISTICS: ernn_statistics_float(layer, below, fresh); return h;
+        case ERNN_NORM: ernn_norm_float(layer, below, fresh); return h;
+        case ERNN_FEEDFORWARD: ernn_feedforward_float(layer, below, more, fresh); return h;
+        case ERNN_WINDOW: ernn_window_float(layer, below, h, fresh); return h + past * layer->inputs;
+        case ERNN_CONV: ernn_conv_float(layer, below, h, more, fresh); return h + past * layer->inputs;
+        case ERNN_ATTENTION: ernn_attention_float(layer, below, h, more, fresh); return h + 2 * past * H + 1;
+        case ERNN_RNN: ernn_rnn_float(layer, below, h, fresh); break;
+        case ERNN_GRU: ernn_gru_float(layer, below, h, fresh); break;
+        case ERNN_FASTGRNN: ernn_fastgrnn_float(layer, below, h, fresh); break;
+        default: ernn_lstm_float(layer, below, h + H, h, fresh);
+    }
+    memcpy(h, fresh, sizeof *h * H);
+    return h + (layer->kind == ERNN_LSTM ? 2 * H : H);
+}
+
 void ernn_float_step(const ernn_float_model *model, ernn_float_state *state, const float *x, float *y) {
     float *h = state->state, *fresh = state->scratch;
     unsigned width = model->inputs;
     for (unsigned l = 0; l < model->layers; l++)
         if (model->layer[l].units > width) width = model->layer[l].units;
-    float *below = fresh + width;
+    float *below = fresh + width, *more = below + width;
     for (unsigned j = 0; j < model->inputs; j++) below[j] = (x[j] - model->mean[j]) / model->std[j];
     for (unsigned l = 0; l + 1 < model->layers; l++) {
         const ernn_float_layer *layer = &model->layer[l];
-        const unsigned H = layer->units;
-        if (layer->kind == ERNN_DENSE) ernn_dense_float(layer, below, fresh);
-        if (layer->kind == ERNN_RNN) ernn_rnn_float(layer, below, h, fresh);
-        if (layer->kind == ERNN_GRU) ernn_gru_float(layer, below, h, fresh);
-        if (layer->kind == ERNN_LSTM) ernn_lstm_float(layer, below, h + H, h, fresh);
-        memcpy(below, fresh, sizeof *below * H);
-        if (layer->kind == ERNN_DENSE) continue;
-        memcpy(h, fresh, sizeof *h * H);
-        h += layer->kind == ERNN_LSTM ? 2 * H : H;
+        h = one_layer(layer, below, h, more, fresh);
+        memcpy(below, fresh, sizeof *below * layer->units);
     }
     ernn_dense_float(&model->layer[model->layers - 1], below, y);
 }

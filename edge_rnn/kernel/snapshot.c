@@ -5,6 +5,19 @@
 
 #include "ernn_fixed.h"
 
+uint8_t *ernn_save_buf(uint8_t *to, const int16_t *buf, unsigned n) {
+    for (unsigned j = 0; j < n; j++) {
+        *to++ = (uint8_t)(uint16_t)buf[j];
+        *to++ = (uint8_t)((uint16_t)buf[j] >> 8);
+    }
+    return to;
+}
+
+const uint8_t *ernn_load_buf(const uint8_t *from, int16_t *buf, unsigned n) {
+    for (unsigned j = 0; j < n; j++, from += 2) buf[j] = (int16_t)(from[0] | (uint16_t)from[1] << 8);
+    return from;
+}
+
 uint8_t *ernn_save_h(uint8_t *to, const int16_t *h, unsigned units) {
     for (unsigned j = 0; j < units; j++) {
         const uint16_t v = (uint16_t)h[ERNN_LANE(j)];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "simd/host.h"
+#include "simd/shape.h"
 
 static FILE *model_file;
 
@@ -30,7 +30,9 @@ static void read_graph(ernn_host_graph *graph) {
     for (int l = 0; l < graph->layers; l++) {
         ernn_host_layer *at = &graph->layer[l];
         at->kind = (uint8_t)read_word(), at->activation = (uint8_t)read_word(), at->exponent = (uint8_t)read_word();
-        at->inputs = (uint16_t)read_word(), at->units = (uint16_t)read_word();
+        at->inputs = (uint16_t)read_word(), at->units = (uint16_t)read_word(), at->window = (uint16_t)read_word();
+        at->kernel = (uint16_t)read_word(), at->dilation = (uint16_t)read_word();
+        at->heads = (uint16_t)read_word(), at->hidden = (uint16_t)read_word();
     }
     const size_t I = graph->layer[0].inputs;
     graph->reach = 1e30f;
@@ -41,21 +43,10 @@ static void read_graph(ernn_host_graph *graph) {
         graph->std = read_array(4 * I);
     }
     for (int l = 0; l < graph->layers; l++) {
-        ernn_host_layer *at = &graph->layer[l];
-        const size_t H = at->units, rows = (at->kind == ERNN_GRU ? 3 : at->kind == ERNN_LSTM ? 4 : 1) * H;
-        const int dense = at->kind == ERNN_DENSE;
-        if (graph->precision == ERNN_FLOAT32) {
-            at->w_ih = read_array(4 * rows * at->inputs);
-            at->b_ih = read_array(4 * rows);
-            if (dense) continue;
-            at->w_hh = read_array(4 * rows * H);
-            at->b_hh = read_array(4 * rows);
-            continue;
-        }
-        at->ih_w = read_array(rows * at->inputs), at->ih_m = read_array(4 * rows), at->ih_S_k = read_array(8);
-        if (!dense) at->hh_w = read_array(rows * H), at->hh_m = read_array(4 * rows), at->hh_S_k = read_array(8);
-        at->b = read_array(4 * rows);
-        if (at->kind == ERNN_GRU) at->bn = read_array(4 * H);
+        ernn_wanted wanted[ERNN_LAYER_ARRAYS];
+        const unsigned n = ernn_arrays_of(graph->precision, l == 0, &graph->layer[l], wanted);
+        for (unsigned j = 0; j < n; j++)
+            *wanted[j].to = read_array(wanted[j].count * (wanted[j].format == 'b' ? 1 : wanted[j].format == 'h' ? 2 : 4));
     }
 }
 
@@ -63,10 +54,11 @@ static void read_graph(ernn_host_graph *graph) {
 static size_t place_states(const ernn_host_graph *graph, uint8_t *memory, uint8_t **pointers) {
     size_t total = 0;
     for (unsigned l = 0, n = 0; l < graph->layers; l++) {
-        const int kind = graph->layer[l].kind, exact = graph->precision == ERNN_INT8;
-        for (unsigned which = 0; kind != ERNN_DENSE && which < (kind == ERNN_LSTM ? 2u : 1u); which++) {
+        ernn_state_form form[ERNN_LAYER_STATES];
+        const unsigned count = ernn_states_of(graph->precision, &graph->layer[l], form);
+        for (unsigned j = 0; j < count; j++) {
             if (memory) pointers[n++] = memory + total;
-            total += graph->layer[l].units * (exact && which == 0 && kind != ERNN_GRU ? 2u : 4u);
+            total += form[j].width * (form[j].format == 'h' ? 2u : 4u);
         }
     }
     return total;

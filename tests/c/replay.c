@@ -27,7 +27,7 @@ static void fail(const char *isa, const char *what, long step) {
 typedef struct {
     const ernn_isa *isa;
     ernn_packed *model;
-    uint8_t *scratch, *state, *pointers[2 * ERNN_MAX_LAYERS];
+    uint8_t *scratch, *state, *pointers[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     size_t bytes; /* of the state */
 } runner;
 
@@ -60,7 +60,7 @@ static void whole(const ernn_isa *isa, const ernn_host_graph *graph, const runne
     if (memcmp(y, one, 4 * C * (size_t)steps) != 0) fail(isa->name, "a logit of one call", steps);
 
     runner many = start(isa, graph);
-    uint8_t *states = calloc(STREAMS, bytes + 1), *pointers[2 * ERNN_MAX_LAYERS] = {0};
+    uint8_t *states = calloc(STREAMS, bytes + 1), *pointers[ERNN_LAYER_STATES * ERNN_MAX_LAYERS] = {0};
     for (unsigned n = 0; many.pointers[n]; n++) pointers[n] = states + STREAMS * (size_t)(many.pointers[n] - many.state);
     float *batch = malloc(4 * I * STREAMS), *logits = malloc(4 * C * STREAMS);
     const long shared = steps - STREAMS < 40 ? steps - STREAMS : 40;

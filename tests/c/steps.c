@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
     isa->pack(&graph, &header, NULL);
     ernn_packed *model = aligned(header.bytes);
     isa->pack(&graph, &header, (uint8_t *)model);
-    uint8_t *scratch = aligned(header.scratch_bytes + header.bound_bytes), *pointers[2 * ERNN_MAX_LAYERS];
+    uint8_t *scratch = aligned(header.scratch_bytes + header.bound_bytes), *pointers[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     uint8_t *state = calloc(1, place_states(&graph, NULL, NULL) + 1);
     place_states(&graph, state, pointers);
     float *x = calloc(header.inputs, sizeof *x), *y = calloc(header.outputs, sizeof *y);

@@ -20,7 +20,7 @@ static ernn_packed *model;
 static void *aligned(size_t bytes) { return aligned_alloc(ERNN_ALIGN, (bytes + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN); }
 
 static void *work(void *unused) {
-    uint8_t *scratch = aligned(model->scratch_bytes * isa->tile), *pointers[2 * ERNN_MAX_LAYERS];
+    uint8_t *scratch = aligned(model->scratch_bytes * isa->tile), *pointers[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     uint8_t *state = calloc(1, place_states(&graph, NULL, NULL) + 1);
     place_states(&graph, state, pointers);
     float *x = calloc(model->inputs, sizeof *x), *y = calloc(model->outputs, sizeof *y);

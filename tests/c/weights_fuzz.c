@@ -148,8 +148,8 @@ static void read_graph(ernn_host_graph *graph) {
 static void *aligned(size_t bytes) { return aligned_alloc(ERNN_ALIGN, (bytes + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN); }
 
 typedef struct {
-    uint8_t *state[2 * ERNN_MAX_LAYERS];
-    size_t bytes[2 * ERNN_MAX_LAYERS];
+    uint8_t *state[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
+    size_t bytes[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
     unsigned n;
 } states;
 

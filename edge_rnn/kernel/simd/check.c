@@ -3,33 +3,54 @@
  */
 #include <float.h>
 
-#include "host.h"
+#include "shape.h"
 
-static int gates_of(int kind) { return kind == ERNN_GRU ? 3 : kind == ERNN_LSTM ? 4 : 1; }
+static const char *check_sizes(const ernn_host_layer *layer) {
+    const int kind = layer->kind;
+    const size_t inputs = layer->inputs, units = layer->units, W = layer->window, past = ernn_past(layer);
+    if (kind == ERNN_CONV && (!layer->kernel || layer->kernel > 64 || !layer->dilation || layer->dilation > ERNN_MAX_WIDTH))
+        return "a convolution's kernel is not in 1..64 or its dilation not in 1..4096";
+    if ((kind == ERNN_WINDOW || kind == ERNN_STATISTICS || kind == ERNN_ATTENTION) && (W < 2 || W > ERNN_MAX_WIDTH))
+        return "the layer's window is not in 2..4096";
+    if (kind == ERNN_WINDOW && units != W * inputs) return "a window's units are not window * inputs";
+    if (kind == ERNN_STATISTICS && (inputs % W || units != 5 * (inputs / W))) return "statistics do not fit their window";
+    if (kind >= ERNN_ATTENTION && units != inputs) return "the layer's units are not its inputs";
+    if (kind == ERNN_ATTENTION && (!layer->heads || layer->heads > 64 || units % layer->heads)) return "heads do not divide the units";
+    if (kind == ERNN_FEEDFORWARD && (!layer->hidden || layer->hidden > ERNN_MAX_WIDTH)) return "hidden is not in 1..4096";
+    if ((kind == ERNN_WINDOW || kind == ERNN_CONV ? inputs : kind == ERNN_ATTENTION ? units : 0) * past > ERNN_MAX_STATE)
+        return "a state has more than 32768 numbers";
+    return NULL;
+}
 
 static const char *check_shape(const ernn_host_layer *layer, int head) {
-    if (layer->kind > ERNN_LSTM) return "the layer's kind is unknown";
+    if (layer->kind > ERNN_NORM) return "the layer's kind is unknown";
     if (!layer->inputs || layer->inputs > ERNN_MAX_WIDTH) return "the layer's inputs are not in 1..4096";
     if (!layer->units || layer->units > ERNN_MAX_WIDTH) return "the layer's units are not in 1..4096";
     if (head && (layer->kind != ERNN_DENSE || layer->activation != ERNN_NONE)) return "the last layer is not a head";
-    const int tanh_only = layer->kind == ERNN_GRU || layer->kind == ERNN_LSTM;
-    if (tanh_only && layer->activation != ERNN_TANH) return "a GRU or LSTM has another activation than tanh";
+    const int tanh_only = layer->kind == ERNN_GRU || layer->kind == ERNN_LSTM || layer->kind == ERNN_FASTGRNN;
+    if (tanh_only && layer->activation != ERNN_TANH) return "a GRU, LSTM or FastGRNN has another activation than tanh";
     if (layer->kind == ERNN_RNN && layer->activation != ERNN_TANH && layer->activation != ERNN_RELU)
         return "an RNN's activation is neither tanh nor relu";
-    if (layer->kind == ERNN_DENSE && layer->activation != ERNN_NONE && layer->activation != ERNN_RELU)
-        return "a dense layer's activation is neither none nor relu";
-    return NULL;
+    if ((layer->kind == ERNN_DENSE || layer->kind == ERNN_CONV) && layer->activation != ERNN_NONE && layer->activation != ERNN_RELU)
+        return "a dense or conv layer's activation is neither none nor relu";
+    if (layer->kind == ERNN_FEEDFORWARD && layer->activation != ERNN_RELU) return "a feed-forward layer's activation is not relu";
+    const int plain = layer->kind >= ERNN_WINDOW && layer->kind != ERNN_CONV && layer->kind != ERNN_FEEDFORWARD;
+    if (plain && layer->activation != ERNN_NONE) return "the layer has an activation";
+    return check_sizes(layer);
 }
 
 static int all_finite(const float *x, size_t n) { return ernn_check_finite(x, n) == ERNN_OK; }
 
-static const char *check_float(const ernn_host_layer *layer, const float *std) {
-    const size_t rows = (size_t)gates_of(layer->kind) * layer->units;
-    const int dense = layer->kind == ERNN_DENSE;
-    if (!all_finite(layer->w_ih, rows * layer->inputs) || !all_finite(layer->b_ih, rows) ||
-        (!dense && (!all_finite(layer->w_hh, rows * layer->units) || !all_finite(layer->b_hh, rows))))
-        return "a weight is NaN or Inf";
-    for (size_t j = 0; std && j < rows * layer->inputs; j++) {
+static const char *check_float(ernn_host_layer layer_, const float *std) {
+    const ernn_host_layer *layer = &layer_;
+    ernn_wanted wanted[ERNN_LAYER_ARRAYS];
+    const unsigned n = ernn_arrays_of(ERNN_FLOAT32, 0, &layer_, wanted);
+    for (unsigned j = 0; j < n; j++)
+        if (!all_finite(*wanted[j].to, wanted[j].count)) return "a weight is NaN or Inf";
+    if (layer->kind == ERNN_FASTGRNN && !(*layer->zeta >= 0.0f && *layer->zeta <= 1.0f && *layer->nu >= 0.0f && *layer->nu <= 1.0f))
+        return "a FastGRNN's zeta or nu is not in 0..1";
+    const int folds = layer->kind == ERNN_DENSE || ernn_recurrent(layer->kind);
+    for (size_t j = 0; std && folds && j < ernn_ih_rows(layer) * layer->inputs; j++) {
         const double folded = (double)layer->w_ih[j] / (double)std[j % layer->inputs];
         if (folded > (double)FLT_MAX || folded < -(double)FLT_MAX) return "a weight divided by std leaves float32";
     }
@@ -55,17 +76,23 @@ static int bad_shifts(const int32_t *S_k) {
 static int64_t magnitude(int32_t v) { return v < 0 ? -(int64_t)v : v; }
 
 static const char *check_int8(const ernn_host_layer *layer, int head) {
-    const size_t H = layer->units, rows = (size_t)gates_of(layer->kind) * H;
-    const int dense = layer->kind == ERNN_DENSE;
+    const size_t H = layer->units, rows = ernn_ih_rows(layer), columns = ernn_ih_columns(layer);
+    const int conv = layer->kind == ERNN_CONV, dense = conv || layer->kind == ERNN_DENSE, fast = layer->kind == ERNN_FASTGRNN;
     const int64_t limit = (int64_t)1 << 29; /* the sum of any three fits int32 */
-    const int shifted = (dense && !head) || (layer->kind == ERNN_RNN && layer->activation == ERNN_RELU);
+    const int32_t one = INT32_C(1) << 24;
+    const int shifted = conv || fast || (dense && !head) || (layer->kind == ERNN_RNN && layer->activation == ERNN_RELU);
+    if (layer->kind > ERNN_CONV) return "the layer's kind has no int8 form";
     if (shifted ? layer->exponent < 1 || layer->exponent > 16 : layer->exponent != 0)
         return "the exponent of the layer's activation is missing, out of 1..16 or not called for";
+    if (layer->kind == ERNN_WINDOW) return NULL;
+    if (fast && (*layer->zeta_q < 0 || *layer->zeta_q > one || *layer->nu_q < 0 || *layer->nu_q > one))
+        return "a FastGRNN's zeta or nu is not in 0..2^24";
     if (bad_shifts(layer->ih_S_k) || (!dense && bad_shifts(layer->hh_S_k))) return "S is not in 1..62 or k not its pair";
     for (size_t row = 0; row < rows; row++) {
-        const int64_t ax = largest(layer->ih_w + row * layer->inputs, layer->inputs, layer->ih_m[row], layer->ih_S_k[0]);
+        const int64_t ax = largest(layer->ih_w + row * columns, columns, layer->ih_m[row], layer->ih_S_k[0]);
         if (ax < 0 || magnitude(layer->b[row]) >= limit) return "the input matrix or b breaks an obligation of its rows";
         if (dense) continue;
+        if (fast && magnitude(layer->bn[row]) >= limit) return "b_h breaks an obligation of its rows";
         int64_t ah = largest(layer->hh_w + row * H, H, layer->hh_m[row], layer->hh_S_k[0]);
         if (ah >= 0 && layer->kind == ERNN_GRU && row >= 2 * H) ah += magnitude(layer->bn[row - 2 * H]);
         if (ah < 0 || ah >= limit) return "the recurrent matrix breaks an obligation of its rows";
@@ -94,7 +121,7 @@ const char *ernn_check(const ernn_host_graph *graph, unsigned *layer) {
                 return "mean or std is NaN or Inf";
             for (unsigned j = 0; first && j < at->inputs; j++)
                 if (!(graph->std[j] > 0.0f)) return "std is not positive";
-            wrong = check_float(at, first ? graph->std : NULL);
+            wrong = check_float(*at, first ? graph->std : NULL);
         }
         if (wrong) return wrong;
     }

@@ -10,6 +10,7 @@
 
 #define ERNN_MAX_LAYERS 32
 #define ERNN_MAX_WIDTH 4096
+#define ERNN_MAX_STATE 32768 /* numbers in one state array */
 #define ERNN_ALIGN 64
 
 typedef enum { ERNN_FLOAT32 = 0, ERNN_INT8 = 1 } ernn_precision;
@@ -18,9 +19,12 @@ typedef enum { ERNN_FLOAT32 = 0, ERNN_INT8 = 1 } ernn_precision;
 typedef struct {
     uint8_t kind, activation, exponent; /* exponent 0: none */
     uint16_t inputs, units;
-    const float *w_ih, *w_hh, *b_ih, *b_hh;           /* float32; dense: w_ih and b_ih alone */
-    const int8_t *ih_w, *hh_w;                        /* int8 */
-    const int32_t *ih_m, *hh_m, *ih_S_k, *hh_S_k, *b, *bn;
+    uint16_t window, kernel, dilation, heads, hidden; /* 0 where a kind does not have it */
+    const float *w_ih, *w_hh, *b_ih, *b_hh;           /* float32; shape.h says what each kind has in them */
+    const float *zeta, *nu, *norm_w, *norm_b, *bias;
+    const int8_t *ih_w, *hh_w; /* int8 */
+    const int32_t *ih_m, *hh_m, *ih_S_k, *hh_S_k, *b, *bn, *zeta_q, *nu_q;
+    const int16_t *o;
 } ernn_host_layer;
 
 typedef struct {
@@ -48,6 +52,8 @@ typedef struct {
     uint8_t in_place;         /* units fill whole vectors: h, c and s stay with the caller */
     uint8_t direct[2];        /* h' may overwrite h: all of h is read before (one stream, a tile of streams) */
     void (*run[2])(void);     /* the variant's function for one stream, for a tile of streams */
+    uint8_t states;           /* arrays of the layer's state */
+    uint32_t state_at[3], state_bytes[3]; /* portable: where they lie in the scratch, their bytes */
 } ernn_packed_layer;
 
 typedef struct {
@@ -55,8 +61,9 @@ typedef struct {
     uint16_t inputs, outputs;
     uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
+    uint8_t portable;      /* packed by and for the portable kernel: it has a layer that no variant has */
     float reach;
-    uint32_t x, fresh;     /* bytes from the start of a stream's scratch */
+    uint32_t x, fresh, buf; /* bytes from the start of a stream's scratch */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */
     size_t bound_bytes;    /* what a scratch has more, at its end, for `bind` and `step` */
     size_t bytes;          /* of the packed model */
@@ -95,7 +102,7 @@ typedef struct {
 static inline unsigned ernn_state_arrays(const ernn_packed *model) {
     unsigned n = 0;
     for (unsigned l = 0; l < model->layers; l++)
-        n += model->layer[l].kind == ERNN_DENSE ? 0 : model->layer[l].kind == ERNN_LSTM ? 2 : 1;
+        n += model->layer[l].states;
     return n;
 }
 

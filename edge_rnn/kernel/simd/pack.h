@@ -3,6 +3,7 @@
  */
 #include "float.h"
 #include "int8.h"
+#include "shape.h"
 
 static size_t align_up(size_t n) { return (n + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN; }
 
@@ -33,6 +34,8 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         const int head = l == graph->layers - 1, dense = from->kind == ERNN_DENSE, G = GATES(from->kind);
         to->kind = from->kind, to->activation = from->activation, to->shift = from->exponent;
         to->inputs = from->inputs, to->units = from->units;
+        ernn_state_form form[ERNN_LAYER_STATES];
+        to->states = (uint8_t)ernn_states_of(graph->precision, from, form);
         to->padded = (uint32_t)((from->units + V - 1) / V * V);
         to->in_place = to->padded == to->units;
         const int most = exact ? BLOCK_OF(from->kind, (int)to->padded) : to->padded >= 2 * V ? 2 : 1;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../ernn_fixed.h"
-#include "host.h"
+#include "shape.h"
 
 static int gates_of(int kind) { return kind == ERNN_GRU ? 3 : kind == ERNN_LSTM ? 4 : 1; }
 
@@ -40,6 +40,12 @@ static size_t tile_rows(const ernn_host_layer *from, int G, const int32_t *rows,
     return blocks * 4 * (size_t)G * 4;
 }
 
+/* n words; those of no array are not there. */
+static size_t copy(const void *from, size_t n, void *to) {
+    if (to) memcpy(to, from, 4 * n);
+    return 4 * n;
+}
+
 #define PLACE(pointer, type, call)                                \
     do {                                                          \
         type *to = memory ? (type *)(memory + total) : NULL;      \
@@ -53,33 +59,39 @@ static size_t pack_int8(const ernn_host_graph *graph, uint8_t *memory, size_t to
     const size_t inputs = graph->layer[0].inputs, sx = take(&total, sizeof(float) * inputs);
     for (int l = 0; l < graph->layers; l++) {
         const ernn_host_layer *from = &graph->layer[l];
-        const int G = gates_of(from->kind), dense = from->kind == ERNN_DENSE;
-        ernn_int8_layer at = {from->kind, from->activation, from->exponent, from->inputs, from->units, {0}, {0}, 0, 0};
-        PLACE(at.ih.w, int8_t, tile(from, from->ih_w, from->inputs, to));
-        PLACE(at.ih.m, int32_t, tile_rows(from, G, from->ih_m, 1, to));
-        PLACE(at.b, int32_t, tile_rows(from, G, from->b, 0, to));
-        at.ih.columns = (uint16_t)ERNN_PAD_COLUMNS(from->inputs);
-        at.ih.k = (uint8_t)(from->ih_S_k[1] & 31), at.ih.shift = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
-        if (!dense) {
+        const int G = gates_of(from->kind);
+        const size_t columns = ernn_ih_columns(from);
+        ernn_int8_layer at = {.kind = from->kind, .activation = from->activation, .shift = from->exponent,
+                              .inputs = from->inputs, .units = from->units,
+                              .past = (uint16_t)ernn_past(from), .dilation = from->dilation};
+        if (from->kind != ERNN_WINDOW) {
+            PLACE(at.ih.w, int8_t, tile(from, from->ih_w, columns, to));
+            PLACE(at.ih.m, int32_t, tile_rows(from, G, from->ih_m, 1, to));
+            PLACE(at.b, int32_t, tile_rows(from, G, from->b, 0, to));
+            at.ih.columns = (uint16_t)ERNN_PAD_COLUMNS(columns);
+            at.ih.k = (uint8_t)(from->ih_S_k[1] & 31), at.ih.shift = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
+        }
+        if (ernn_recurrent(from->kind)) {
             PLACE(at.hh.w, int8_t, tile(from, from->hh_w, from->units, to));
             PLACE(at.hh.m, int32_t, tile_rows(from, G, from->hh_m, 1, to));
             at.hh.columns = (uint16_t)ERNN_PAD_COLUMNS(from->units);
             at.hh.k = (uint8_t)(from->hh_S_k[1] & 31), at.hh.shift = (uint8_t)(from->hh_S_k[0] + from->hh_S_k[1] - 32);
         }
-        if (from->kind == ERNN_GRU) PLACE(at.bn, int32_t, tile_rows(from, 1, from->bn, 0, to));
+        if (from->bn) PLACE(at.bn, int32_t, tile_rows(from, 1, from->bn, 0, to));
+        if (from->kind == ERNN_FASTGRNN) {
+            PLACE(at.zeta, int32_t, copy(from->zeta_q, 1, to));
+            PLACE(at.nu, int32_t, copy(from->nu_q, 1, to));
+        }
         if (memory) ((ernn_int8_layer *)(memory + layers))[l] = at;
     }
+    const size_t o = graph->layer[0].o ? take(&total, sizeof(int16_t) * inputs) : 0;
     if (!memory) return total;
     memcpy(memory + sx, graph->sx, sizeof(float) * inputs);
+    if (o) memcpy(memory + o, graph->layer[0].o, sizeof(int16_t) * inputs);
     *(ernn_int8_model *)(memory + models) = (ernn_int8_model){
-        graph->layer[0].inputs, graph->layer[graph->layers - 1].units, graph->layers,
-        (const float *)(memory + sx), (const ernn_int8_layer *)(memory + layers)};
+        graph->layer[0].inputs, graph->layer[graph->layers - 1].units, graph->layers, (const float *)(memory + sx),
+        (const ernn_int8_layer *)(memory + layers), o ? (const int16_t *)(memory + o) : NULL};
     return total;
-}
-
-static size_t copy(const float *from, size_t n, float *to) {
-    if (to) memcpy(to, from, sizeof *to * n);
-    return sizeof *to * n;
 }
 
 /* b_ih + b_hh, but for a GRU's n gate, whose hidden half stays apart. */
@@ -100,12 +112,22 @@ static size_t pack_float(const ernn_host_graph *graph, uint8_t *memory, size_t t
     PLACE(model.std, float, copy(graph->std, model.inputs, to));
     for (int l = 0; l < graph->layers; l++) {
         const ernn_host_layer *from = &graph->layer[l];
-        const size_t H = from->units, rows = (size_t)gates_of(from->kind) * H;
-        ernn_float_layer at = {from->kind, from->activation, from->inputs, from->units, 0, 0, 0, 0};
-        PLACE(at.w_ih, float, copy(from->w_ih, rows * from->inputs, to));
-        if (from->kind != ERNN_DENSE) PLACE(at.w_hh, float, copy(from->w_hh, rows * H, to));
-        PLACE(at.b, float, merge(from, to));
+        const size_t H = from->units, rows = ernn_ih_rows(from), out = ernn_hh_rows(from);
+        ernn_float_layer at = {.kind = from->kind, .activation = from->activation, .inputs = from->inputs,
+                               .units = from->units, .past = (uint16_t)ernn_past(from), .dilation = from->dilation,
+                               .heads = from->heads, .hidden = from->hidden};
+        if (rows) PLACE(at.w_ih, float, copy(from->w_ih, rows * ernn_ih_columns(from), to));
+        if (out) PLACE(at.w_hh, float, copy(from->w_hh, out * ernn_hh_columns(from), to));
+        const int merged = from->kind == ERNN_RNN || from->kind == ERNN_GRU || from->kind == ERNN_LSTM;
+        if (merged) PLACE(at.b, float, merge(from, to));
+        if (rows && !merged) PLACE(at.b, float, copy(from->b_ih, rows, to));
+        if (out && !merged) PLACE(at.bn, float, copy(from->b_hh, out, to));
         if (from->kind == ERNN_GRU) PLACE(at.bn, float, copy(from->b_hh + 2 * H, H, to));
+        if (from->zeta) PLACE(at.zeta, float, copy(from->zeta, 1, to));
+        if (from->nu) PLACE(at.nu, float, copy(from->nu, 1, to));
+        if (from->norm_w) PLACE(at.norm_w, float, copy(from->norm_w, from->inputs, to));
+        if (from->norm_b) PLACE(at.norm_b, float, copy(from->norm_b, from->inputs, to));
+        if (from->bias) PLACE(at.bias, float, copy(from->bias, from->heads * (size_t)from->window, to));
         if (memory) ((ernn_float_layer *)(memory + layers))[l] = at;
     }
     if (!memory) return total;
@@ -114,30 +136,47 @@ static size_t pack_float(const ernn_host_graph *graph, uint8_t *memory, size_t t
     return total;
 }
 
-/* h of every layer, then s or c of every layer; for float32 h and c of a layer together (ernn.h). */
+/* Where each layer's states lie: float32 in the order of a snapshot; int8 all h, then all s and c, then the buffers, each
+ * padded (ernn.h). Behind them the scratch of a step.
+ */
 static void lay_out_stream(const ernn_host_graph *graph, ernn_packed *m) {
     const int exact = graph->precision == ERNN_INT8;
-    size_t h = 0, s, widest = m->inputs;
-    for (int l = 0; l < graph->layers; l++) {
-        const ernn_host_layer *from = &graph->layer[l];
-        ernn_packed_layer *to = &m->layer[l];
-        to->kind = from->kind, to->units = from->units, to->inputs = from->inputs;
-        to->padded = exact ? ERNN_PAD_COLUMNS(from->units) : from->units;
-        to->h = (uint32_t)h, to->c = (uint32_t)(h + 4 * (size_t)from->units);
-        if (from->units > widest) widest = from->units;
-        if (from->kind != ERNN_DENSE) h += exact ? 2 * to->padded : (from->kind == ERNN_LSTM ? 8u : 4u) * from->units;
+    const size_t item = exact ? 2 : 4;
+    size_t at = 0, widest = m->inputs, more = 0;
+    for (int pass = 0; pass < (exact ? 3 : 1); pass++) {
+        at = (at + 3) / 4 * 4;
+        if (pass == 1) m->x = (uint32_t)at; /* here: where s begins */
+        if (pass == 2) m->buf = (uint32_t)at;
+        for (int l = 0; l < graph->layers; l++) {
+            const ernn_host_layer *from = &graph->layer[l];
+            ernn_packed_layer *to = &m->layer[l];
+            const int buffer = from->kind == ERNN_WINDOW || from->kind == ERNN_CONV;
+            ernn_state_form form[ERNN_LAYER_STATES];
+            to->states = (uint8_t)ernn_states_of(graph->precision, from, form);
+            to->kind = from->kind, to->units = from->units, to->inputs = from->inputs;
+            for (unsigned n = 0; n < to->states; n++) {
+                const int word = form[n].format == 'i', mine = !exact || pass == (buffer ? 2 : word ? 1 : 0);
+                if (!mine) continue;
+                to->state_at[n] = (uint32_t)at, to->state_bytes[n] = (uint32_t)((word || !exact ? 4 : 2) * form[n].width);
+                at += !exact || buffer ? to->state_bytes[n] : word ? 4u * ERNN_PAD_ROWS(from->units) : 2u * ERNN_PAD_COLUMNS(from->units);
+            }
+            if (exact && pass == 0 && ernn_recurrent(from->kind)) {
+                to->h = to->state_at[0];
+                if (from->kind == ERNN_GRU || from->kind == ERNN_FASTGRNN) to->h = (uint32_t)at, at += 2u * ERNN_PAD_COLUMNS(from->units);
+            }
+            if (from->units > widest) widest = from->units;
+            if (exact && ernn_ih_columns(from) > widest) widest = ernn_ih_columns(from);
+            const size_t asked = from->kind == ERNN_CONV ? ernn_ih_columns(from)
+                                 : from->kind == ERNN_ATTENTION ? 4 * (size_t)from->units + from->window
+                                                                : (size_t)from->units + from->hidden;
+            if (asked > more) more = asked;
+        }
     }
-    s = m->x = (uint32_t)((h + 3) / 4 * 4); /* here: where s begins */
-    for (int l = 0; l < graph->layers && exact; l++) {
-        m->layer[l].c = (uint32_t)s;
-        if (graph->layer[l].kind == ERNN_GRU || graph->layer[l].kind == ERNN_LSTM)
-            s += 4 * (size_t)ERNN_PAD_ROWS(graph->layer[l].units);
-    }
-    m->fresh = (uint32_t)s;
-    take(&s, 8 * (size_t)ERNN_PAD_COLUMNS(widest));
-    take(&s, sizeof(int16_t) * m->inputs + sizeof(int32_t) * m->outputs + 8);
-    m->scratch_bytes = s;
-    m->bound_bytes = 2 * m->layers * sizeof(uint8_t *);
+    m->fresh = (uint32_t)(at = (at + 3) / 4 * 4);
+    take(&at, exact ? 3 * item * ERNN_PAD_COLUMNS(widest) : item * (2 * widest + more));
+    take(&at, sizeof(int16_t) * m->inputs + sizeof(int32_t) * m->outputs + 8);
+    m->scratch_bytes = at;
+    m->bound_bytes = ERNN_LAYER_STATES * m->layers * sizeof(uint8_t *);
 }
 
 static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *memory) {
@@ -145,41 +184,30 @@ static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *mem
     memset(header, 0, sizeof *header);
     header->precision = graph->precision, header->layers = graph->layers, header->reach = graph->reach;
     header->inputs = graph->layer[0].inputs, header->outputs = graph->layer[graph->layers - 1].units;
+    header->portable = 1;
     header->edge = first; /* here: where the model struct lies */
     lay_out_stream(graph, header);
     header->bytes = (graph->precision == ERNN_INT8 ? pack_int8 : pack_float)(graph, memory, first);
     if (memory) memcpy(memory, header, sizeof *header);
 }
 
-/* h and then s or c of the layers between the caller's arrays and the kernel's, one way or the other. */
+/* The states between the caller's arrays and the kernel's, one way or the other. */
 static void carry(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int out) {
     for (unsigned l = 0; l < model->layers; l++) {
         const ernn_packed_layer *layer = &model->layer[l];
-        const int exact = model->precision == ERNN_INT8, gru = layer->kind == ERNN_GRU, lstm = layer->kind == ERNN_LSTM;
-        if (layer->kind == ERNN_DENSE) continue;
-        if (!(exact && gru)) {
-            const size_t bytes = layer->units * (exact ? 2u : 4u);
-            if (out)
-                memcpy(*states + s * bytes, scratch + layer->h, bytes);
-            else
-                memcpy(scratch + layer->h, *states + s * bytes, bytes);
-            states++;
+        for (unsigned n = 0; n < layer->states; n++) {
+            const size_t bytes = layer->state_bytes[n];
+            uint8_t *theirs = *states++ + s * bytes, *mine = scratch + layer->state_at[n];
+            memcpy(out ? theirs : mine, out ? mine : theirs, bytes);
         }
-        if (lstm || (exact && gru)) {
-            const size_t bytes = 4 * (size_t)layer->units;
-            if (out)
-                memcpy(*states + s * bytes, scratch + layer->c, bytes);
-            else
-                memcpy(scratch + layer->c, *states + s * bytes, bytes);
-            states++;
-        }
-        if (exact && gru && !out)
-            ernn_gru_h((const int32_t *)(scratch + layer->c), (int16_t *)(scratch + layer->h), layer->units);
+        if (!out && model->precision == ERNN_INT8 && (layer->kind == ERNN_GRU || layer->kind == ERNN_FASTGRNN))
+            ernn_gru_h((const int32_t *)(scratch + layer->state_at[0]), (int16_t *)(scratch + layer->h), layer->units);
     }
 }
 
 static void step_int(const ernn_packed *model, uint8_t *scratch, const int16_t *xq, int32_t *y) {
-    ernn_int8_state state = {(int16_t *)scratch, (int32_t *)(scratch + model->x), (int16_t *)(scratch + model->fresh)};
+    ernn_int8_state state = {(int16_t *)scratch, (int32_t *)(scratch + model->x), (int16_t *)(scratch + model->buf),
+                             (int16_t *)(scratch + model->fresh)};
     ernn_int8_step((const ernn_int8_model *)((const uint8_t *)model + model->edge), &state, xq, y);
 }
 
