@@ -108,19 +108,19 @@ def test_few_real_samples_are_repeated_and_bad_ones_refused():
             golden_stream(FLOAT, replace(facts, golden_x=bad))
 
 
-def wrong(bundle, name):
-    """An engine with one weight another than the bundle's."""
+def wrong(bundle):
+    """As engines_for: one engine, and with one weight another than the bundle's."""
     arrays = {key: array.copy() for key, array in bundle.graph.arrays.items()}
     arrays["l0.w_hh" if bundle.graph.precision == "float32" else "l0.b"].flat[0] += 1
     graph = type(bundle.graph)(bundle.graph.precision, bundle.graph.layers, arrays)
-    return NumpyEngine(graph) if graph.precision == "float32" else IntegerEngine(graph)
+    return {"wrong": NumpyEngine(graph) if graph.precision == "float32" else IntegerEngine(graph)}, {}
 
 
 @pytest.mark.parametrize("graph", [FLOAT, INT8], ids=["float32", "int8"])
 def test_a_bundle_that_disagrees_is_not_left_behind_and_the_old_one_stays(graph, tmp_path, monkeypatch):
     path = tmp_path / "m.ernn"
     path.write_bytes(b"the old one")
-    monkeypatch.setattr(parity, "open_engine", wrong)
+    monkeypatch.setattr(parity, "engines_for", wrong)
     with pytest.raises(ParityError, match=r"m.ernn was not written.*from step \d+"):
         write_bundle(graph, facts_of(graph), path, steps=50)
     assert path.read_bytes() == b"the old one"
