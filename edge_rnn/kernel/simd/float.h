@@ -211,9 +211,9 @@ INLINE int take_float(const ernn_packed *model, uint8_t *scratch, const float *x
 }
 
 INLINE void give_float(const ernn_packed *model, const uint8_t *scratch, float *y) {
-    const uint8_t *logits = scratch + model->layer[model->layers - 1].h;
+    const float *logits = (const float *)(scratch + model->layer[model->layers - 1].h);
     const int outputs = model->outputs;
-    for (int j = 0; j < outputs; j += V) put(y + j, loadf(logits + 4 * j), outputs - j);
+    for (int j = 0; j < outputs; j += V) copy(y + j, logits + j, outputs - j < V ? outputs - j : V);
 }
 
 INLINE void float_layers(const ernn_packed *model, const place *at, const int tile) {

@@ -174,18 +174,26 @@ INLINE int beyond(const float *x, size_t n, float reach) {
     return bad;
 }
 
-/* Masked stores are slow on some machines, forward to no load, and hold up loads 4 KB away for a whole step. */
-INLINE void put(float *p, vf v, int n) {
+/* n floats, n <= V. Masked stores are slow on some machines, forward to no load, and hold up loads 4 KB away for a whole
+ * step: so four at a time, the last four overlapping.
+ */
+INLINE void copy(float *to, const float *from, int n) {
     typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+    for (int j = 0; j + 4 <= n; j += 4) *(four *)(to + j) = *(const four *)(from + j);
+    if (n >= 4)
+        *(four *)(to + n - 4) = *(const four *)(from + n - 4);
+    else
+        for (int j = 0; j < n; j++) to[j] = from[j];
+}
+
+INLINE void put(float *p, vf v, int n) {
     float few[V];
-    int j = 0;
     if (n >= V) {
         storef(p, v);
-        return;
+    } else {
+        storef(few, v);
+        copy(p, few, n);
     }
-    storef(few, v);
-    for (; j + 4 <= n; j += 4) *(four *)(p + j) = *(const four *)(few + j);
-    for (; j < n; j++) p[j] = few[j];
 }
 
 /* V int16 as int32; behind the first n there are zeros. */
