@@ -1,15 +1,24 @@
 """Windows, convolutions and FastGRNN in exact integers: near their float twins from the first sample on, or refused."""
 
+import shutil
+import tracemalloc
+
 import numpy as np
 import pytest
 from edge_rnn.export.bundle_writer import write_bundle
 from edge_rnn.export.calibration import Calibration, run_integers, trace
+from edge_rnn.export.checkpoint import Checkpoint
+from edge_rnn.export.firmware_check import check
 from edge_rnn.export.networks import Network
 from edge_rnn.export.quantize import quantize
+from edge_rnn.export.source import from_checkpoint
+from firmware_models import bundle_of
 from float_models import RIVALS, facts_of, float_graph
+from int8_models import GOLDEN
 
 from edge_rnn.bundle import read_bundle
 from edge_rnn.engine import State
+from edge_rnn.engines import native
 from edge_rnn.engines.integer import IntegerEngine
 from edge_rnn.errors import BundleError, UsageError
 from edge_rnn.graph import Graph
@@ -52,6 +61,48 @@ def test_an_architecture_becomes_an_int8_bundle_that_every_engine_proves(arch, t
     assert exact >= {"numpy", "onnxruntime", "native"}
     again = verify(read_bundle(tmp_path / "m.ernn"), steps=300)
     assert again.ok
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="cc is not installed: the firmware's C cannot be compiled")
+@pytest.mark.parametrize("name", ["watch_fastgrnn32", "watch_mlp12", "watch_cnn12"])
+def test_a_trained_model_has_the_same_bits_in_every_variant_and_in_the_firmwares_c(name):
+    """Real samples of its calibration, then the same far beyond the range; state by state as well."""
+    source = from_checkpoint(Checkpoint.load(GOLDEN.parent / "models" / f"{name}.pt"))
+    calibration = Calibration(source.samples, source.starts, source.max_abs, source.lsb)
+    graph = quantize(source.graph, calibration, input_scale="range").graph
+    x = np.concatenate([source.samples[:2000], 50 * source.samples[:500], 1e6 * np.sign(source.samples[:500])])
+    engine, state = IntegerEngine(graph), State(graph.states)
+    wanted = np.zeros((len(x), graph.outputs), np.float32)
+    engine.run(x, state, wanted)
+    for isa in native.variants():
+        moved, y = State(graph.states), np.zeros_like(wanted)
+        variant = native.NativeEngine(graph, isa)
+        variant.run(x[:1234], moved, y[:1234])
+        crossed = State(graph.states)
+        crossed.from_bytes(moved.to_bytes())
+        variant.run(x[1234:], crossed, y[1234:])
+        np.testing.assert_array_equal(y, wanted, err_msg=isa)
+        assert crossed.to_bytes() == state.to_bytes(), isa
+    peak = float(np.abs(x[:2000]).max())
+    assert check(bundle_of(graph, peak), "generic", 1500).bit_exact
+
+
+def test_a_bound_step_of_every_other_layer_allocates_nothing():
+    for stack in EXACT:
+        graph = float_graph(stack, inputs=3)
+        made = quantize(graph, Calibration(walk(np.random.default_rng(6), graph, 100)), input_scale="range").graph
+        for each in (graph, made):
+            step, samples = native.NativeEngine(each).bind(State(each.states)), list(np.ones((500, 3), np.float32))
+            step(samples[0])
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                for sample in samples:
+                    step(sample)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert peak - before < 400, stack
 
 
 @pytest.mark.parametrize("arch", ["transformer", "stats-mlp"])

@@ -19,6 +19,7 @@ from edge_rnn.graph import Graph
 pytestmark = pytest.mark.slow
 MODELS = GOLDEN.parent / "models"
 STEPS = 10_000
+OTHERS = ["watch_fastgrnn32", "watch_mlp12", "watch_cnn12"]
 
 
 def trained(name: str, bits: int) -> Graph:
@@ -37,7 +38,7 @@ def recording(name: str, streams: int, steps: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("name", ["hapt_gru32", "watch_gru32", "watch_lstm32", "watch_rnn32"])
+@pytest.mark.parametrize("name", ["hapt_gru32", "watch_gru32", "watch_lstm32", "watch_rnn32", *OTHERS])
 def test_a_trained_model_has_the_same_bits_over_10000_real_steps(name, bits):
     graph = trained(name, bits)
     opened = session(to_onnx(graph, {}))
