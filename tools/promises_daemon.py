@@ -34,15 +34,15 @@ def promise(number: str, file: str, tried: str, control: str, **sizes: str) -> C
 
 
 PROMISES = {
-    "R3": promise("R3", "test_daemon_kill.py", "1,000 kills", "a transaction taken apart loses events",
-                  EDGE_RNN_KILLS="1000"),
+    "R3": promise("R3", "test_daemon_kill.py", "1,000 kills, 200 starts", "a transaction taken apart loses events",
+                  EDGE_RNN_KILLS="1000", EDGE_RNN_STARTS="200", EDGE_RNN_START_MS="500"),
     "R4": promise("R4", "test_daemon_power.py", "1,000 simulated cuts", "`synchronous=NORMAL` loses commits",
                   EDGE_RNN_CUTS="1000"),
     "R7": promise("R7", "test_daemon_mqtt.py", "36,000 events, a real mosquitto", "PUBACK alone loses what it forgets",
                   EDGE_RNN_OUTAGE_EVENTS="36000"),
     "R8": promise("R8", "test_daemon_hang.py", "4 kinds of hang", "a ping by timer sees none", EDGE_RNN_SERVING_S="3"),
-    "R9": promise("R9", "test_daemon_soak.py", "16 million samples, 8 streams", "a leak is seen",
-                  EDGE_RNN_SOAK_SAMPLES="2000000"),
+    "R9": promise("R9", "test_daemon_soak.py", "32 streams at 1 kHz for a day", "a leak is seen",
+                  EDGE_RNN_SOAK_SAMPLES="86400000"),
     "R13": promise("R13", "test_daemon_store.py", "a tmpfs that is full", "tombstones that count wrong are seen"),
     "R17": promise("R17", "test_daemon_flood.py", "1,000 clients, 100 stalled, 10,000 messages/s",
                    "served on the step thread, seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,7 @@ def daemon(
     from ..daemon.deliveries import open_delivery
     from ..model import load
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname).1s %(message)s")
+    _log_to_stderr()
     if not test:
         raise typer.Exit(process.run(config, once))
     read = read_config(config)
@@ -51,5 +52,11 @@ def supervise(
 
     if not 0.5 <= watchdog_s <= 3600:
         raise UsageError(f"--watchdog-s {watchdog_s:g} was given, expected 0.5..3600")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname).1s %(message)s")
+    _log_to_stderr()
     raise typer.Exit(Supervisor(command, watchdog_s).run())
+
+
+def _log_to_stderr() -> None:
+    """A line a message; the journal writes the time itself."""
+    when = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}%(levelname).1s %(message)s")

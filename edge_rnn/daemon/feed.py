@@ -24,7 +24,7 @@ from .ring import Ring
 
 log = logging.getLogger("edge_rnn")
 
-FIRST_SECONDS, MOST_SECONDS = 0.02, 5.0
+FIRST_SECONDS, MOST_SECONDS = 0.02, 1.0
 Open = Callable[[config.Source, tuple[str, ...]], Source]
 
 

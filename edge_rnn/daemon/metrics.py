@@ -6,6 +6,7 @@ It reads counters that others keep and changes nothing; it must never wait on th
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,17 @@ class Metrics:
         registry.register(Readings(service))
         self.address = address
         try:
-            self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)
+            self._server, _ = start_http_server(int(port), host.strip("[]"), registry)
         except OSError as error:
             raise UsageError(f"service.metrics cannot listen on {address}: {error.strerror or error}") from error
 
     def stop(self) -> None:
-        """Serve no more."""
+        """Serve no more, in half a second at most: nobody has to wait for that."""
+        threading.Thread(target=self._end, name="edge-rnn metrics", daemon=True).start()
+
+    def _end(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(1.0)
 
 
 class Readings:

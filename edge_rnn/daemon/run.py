@@ -43,7 +43,10 @@ def run(config: Path, once: bool = False, notifier: Notifier | None = None) -> i
     log.info("running: %d pipelines", sum(len(unit.lanes) for unit in service.units.values()))
     code = _watch(service, notifier, config, once, wanted, news)
     notifier.tell("STOPPING=1")
-    if not service.stop():
+    began = time.monotonic()
+    if service.stop():
+        log.info("stopped in %.2f s: all that was told is durable, and every sink has it", time.monotonic() - began)
+    else:
         log.warning(
             "not everything could be finished within %.1f s; what was durable stays", service.config.service.stop_s
         )
