@@ -62,9 +62,9 @@ class Abreast:
     def _step(self, streams: list[Stream], x: F32, numbered: bool) -> list[list[Event]]:
         many, rows, _ = x.shape
         logits = np.empty((many, rows, self._model.outputs), np.float32)
-        run_engine, firsts = self._model.engine.run, []
-        for one, mine, out in zip(streams, x, logits, strict=True):
-            firsts.append(one.timeline.take(rows, mine[-1], numbered))
+        run_engine, firsts, held = self._model.engine.run, [], x[:, -1].copy()  # a view would keep all of x
+        for one, mine, last, out in zip(streams, x, held, logits, strict=True):
+            firsts.append(one.timeline.take(rows, last, numbered))
             run_engine(mine, one.state, out)
         indexes, quality = np.add.outer(firsts, np.arange(rows)), np.zeros(rows, np.uint8)
         for one, first, out, index in zip(streams, firsts, logits, indexes, strict=True):

@@ -8,6 +8,7 @@ others.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +65,13 @@ class Sender:
 
 
 class Receiver:
-    """Turns what came over one connection into samples. Raises LinkError for a sender that nobody can understand."""
+    """Turns what came over one connection into samples. Raises LinkError for a sender that nobody can understand.
 
-    def __init__(self) -> None:
+    `fast` is edge_rnn._native.frames where there is one: it takes plain DATA frames, and leaves all else to Python.
+    """
+
+    def __init__(self, fast: Callable[..., tuple[int, int, int, int]] | None = None) -> None:
+        self._fast = fast
         self.info: Info | None = None
         self.channels = 0
         self._decoder = Decoder()
@@ -82,6 +87,18 @@ class Receiver:
 
     def feed(self, data: bytes) -> tuple[F32, I64] | None:
         """Take bytes in any cut; the samples (n, channels) of the frames that are whole, and their numbers (n,)."""
+        if self._fast is None or self.info is None or self._decoder.held:
+            return self._slowly(data)
+        most = max(len(data) // (2 * self.channels), 1)
+        x, seq = np.empty((most, self.channels), np.float32), np.empty(most, np.int64)
+        head = (self._session, self._scale, self._first, self._offset)
+        used, rows, self._first, self._offset = self._fast(data, *head, x, seq)
+        x, seq = x[:rows], seq[:rows]
+        if used < len(data) and (rest := self._slowly(data[used:])) is not None:
+            return np.concatenate([x, rest[0]]), np.concatenate([seq, rest[1]])
+        return (x, seq) if rows else None
+
+    def _slowly(self, data: bytes) -> tuple[F32, I64] | None:
         blocks: list[bytes] = []
         numbers: list[I64] = []
         for kind, _, session, payload in self._decoder.feed(data):

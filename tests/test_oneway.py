@@ -1,6 +1,7 @@
 """Samples one way: INFO, then DATA, over a socket that loses nothing."""
 
 import contextlib
+import importlib
 import socket
 import threading
 from itertools import pairwise
@@ -17,15 +18,18 @@ from edge_rnn.endpoints.sources import open_source
 from edge_rnn.errors import LinkError, SourceError
 
 SCALE = 2.0**-10
+WAYS = [None, importlib.import_module("edge_rnn._native").frames]
+both_ways = pytest.mark.parametrize("fast", WAYS, ids=["python", "c"])
 
 
 def codes(rows, channels=3, seed=0):
     return np.random.default_rng(seed).integers(-32768, 32768, (rows, channels)).astype(np.int16)
 
 
+@both_ways
 @given(st.lists(st.integers(1, 90), max_size=6), st.lists(st.integers(0, 600), max_size=8))
-def test_samples_and_numbers_come_through_whatever_the_cut(pieces, cuts):
-    sender, receiver = Sender(3, SCALE, 1000.0, session=7), Receiver()
+def test_samples_and_numbers_come_through_whatever_the_cut(fast, pieces, cuts):
+    sender, receiver = Sender(3, SCALE, 1000.0, session=7), Receiver(fast)
     sent = [codes(rows, seed=rows) for rows in pieces]
     data = sender.opening + b"".join(map(sender.frames, sent))
     ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
@@ -37,16 +41,18 @@ def test_samples_and_numbers_come_through_whatever_the_cut(pieces, cuts):
         np.testing.assert_array_equal(np.concatenate(x), np.concatenate(sent) * np.float32(SCALE))
 
 
-def test_what_the_sender_lost_is_a_hole_in_the_numbers():
-    sender, receiver = Sender(1, 1.0, 10.0, session=1), Receiver()
+@both_ways
+def test_what_the_sender_lost_is_a_hole_in_the_numbers(fast):
+    sender, receiver = Sender(1, 1.0, 10.0, session=1), Receiver(fast)
     first = receiver.feed(sender.opening + sender.frames(codes(2, 1)))
     sender.skip(5)
     then = receiver.feed(sender.frames(codes(1, 1)))
     assert then[1][0] - first[1][-1] == 6
 
 
-def test_numbers_go_on_after_two_to_the_32():
-    sender, receiver = Sender(1, 1.0, 10.0, session=1), Receiver()
+@both_ways
+def test_numbers_go_on_after_two_to_the_32(fast):
+    sender, receiver = Sender(1, 1.0, 10.0, session=1), Receiver(fast)
     sender.count = (1 << 32) - 2
     _, seq = receiver.feed(sender.opening + sender.frames(codes(2, 1)) + sender.frames(codes(2, 1)))
     assert np.diff(seq).tolist() == [1, 1, 1]
@@ -58,8 +64,9 @@ def test_another_session_lies_further_away_than_any_gap():
     assert abs(int(numbers[1]) - int(numbers[0])) >= 1 << SESSION_BITS
 
 
-def test_a_damaged_frame_is_dropped_and_counted():
-    sender, receiver = Sender(3, SCALE, 1000.0), Receiver()
+@both_ways
+def test_a_damaged_frame_is_dropped_and_counted(fast):
+    sender, receiver = Sender(3, SCALE, 1000.0), Receiver(fast)
     receiver.feed(sender.opening)
     frame = bytearray(sender.frames(codes(4)))
     frame[9] ^= 0x55
@@ -84,13 +91,39 @@ def test_a_sender_that_nobody_can_understand_is_an_error(wrong):
         Receiver().feed(wrong)
 
 
+@both_ways
 @given(st.binary(max_size=400))
-def test_noise_is_our_error_or_nothing(noise):
-    receiver = Receiver()
+def test_noise_is_our_error_or_nothing(fast, noise):
+    receiver = Receiver(fast)
+    receiver.feed(Sender(3, SCALE, 1.0).opening)
     try:
         receiver.feed(b"\0" + noise)
     except LinkError:
         return
+
+
+@given(st.data())
+def test_c_and_python_take_the_same_of_a_line_that_lies(data):
+    sender = Sender(2, SCALE, 10.0, session=3)
+    line = bytearray(sender.opening)
+    for rows in data.draw(st.lists(st.integers(1, 70), max_size=6)):
+        if data.draw(st.booleans()):
+            sender.skip(data.draw(st.sampled_from([1, 500, (1 << 32) - 100])))
+        line += sender.frames(codes(rows, 2, rows)) + data.draw(st.sampled_from([b"", b"\0", b"\0\0", b"\1\2\0"]))
+    for at in data.draw(st.lists(st.integers(60, max(len(line), 61)), max_size=3)):
+        line[at : at + 1] = data.draw(st.binary(max_size=3))
+    cuts = sorted({0, len(line), *data.draw(st.lists(st.integers(0, len(line)), max_size=5))})
+    told = []
+    for receiver in map(Receiver, WAYS):
+        came = []
+        try:
+            for a, b in pairwise(cuts):
+                came.append(receiver.feed(bytes(line[a:b])))
+        except LinkError:
+            came.append("refused")
+        told.append([one if isinstance(one, str) else one and tuple(part.tolist() for part in one) for one in came])
+        told[-1].append(receiver.damaged)
+    assert told[0] == told[1]
 
 
 def test_frames_on_a_unix_socket_are_a_source_of_numbered_samples(tmp_path):

@@ -18,6 +18,9 @@ from ..stream import Stream
 from .records import Batch, Place, record, stream_name
 from .ring import Ring, joined
 
+ABREAST_ROWS = 256
+"""Larger chunks gain nothing side by side, and each stream's last scores would keep those of all."""
+
 
 class Lane:
     """Made with the place where the pipeline stood; `wall_ns` is the clock of annotations."""
@@ -63,7 +66,8 @@ class Lane:
         if len(self._waiting) != 1 or self.reset_wanted:
             return None
         chunk = self._waiting[0]
-        return None if chunk.restart or chunk.t_ns is not None else chunk
+        small = len(chunk.samples) <= ABREAST_ROWS
+        return chunk if small and not chunk.restart and chunk.t_ns is None else None
 
     def stepped(self, events: list[Event], ns_per_sample: float) -> None:
         """The first chunk that waits was pushed."""

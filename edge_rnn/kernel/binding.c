@@ -7,6 +7,7 @@
  *       .bind(states, out, convert)         a Stepper
  *   smooth(p, last, alpha)                 the detector's moving averages
  *   csv(text, at, limit, longest, out, row) lines of numbers (csv_binding.h)
+ *   frames(data, session, ...)             DATA frames of the wire (frames_binding.h)
  *   Stepper.step(sample)                    (I,) -> `out`, the same array each time; nothing is allocated
  *
  * All checks are made here. A sample that is not plain float32, or holds NaN or too much, goes to `convert`, which gives
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "csv_binding.h"
+#include "frames_binding.h"
 #include "simd/shape.h"
 
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
@@ -433,6 +435,7 @@ release_last:
 
 static PyMethodDef functions[] = {
     {"csv", ernn_python_csv, METH_VARARGS, "csv(text, at, limit, longest, out, row): lines of numbers, to (at, row)"},
+    {"frames", ernn_python_frames, METH_VARARGS, "frames(data, session, scale, last, offset, x, seq): see its header"},
     {"smooth", smooth, METH_VARARGS, "smooth(p, last, alpha): moving averages of (T, K) probabilities, in place"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},
     {NULL, NULL, 0, NULL},
