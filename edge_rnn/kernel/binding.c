@@ -24,6 +24,9 @@
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
 #define BINDING 3
 
+/* So few steps are done before another thread has woken up: they keep the interpreter's lock. */
+enum { FEW = 16 };
+
 /* With NumPy's headers a sample's address is read from its struct, whose layout is NumPy's stable binary interface.
  * The buffer protocol would cost 50 ns and, in NumPy, an allocation for each new array.
  */
@@ -240,7 +243,7 @@ static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char 
     uint8_t *scratch = aligned(m->scratch_bytes * self->isa->tile, &memory);
     if (!scratch) goto release_states;
     ernn_status status = ERNN_OK;
-    Py_BEGIN_ALLOW_THREADS;
+    PyThreadState *paused = n > FEW ? PyEval_SaveThread() : NULL;
     if (in_format == 'h') {
         for (Py_ssize_t s = 0; s < n; s++)
             self->isa->run_int(m, scratch, at, (size_t)s, 1, (const int16_t *)x.buf + s * m->inputs,
@@ -250,7 +253,7 @@ static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char 
     } else {
         status = self->isa->run(m, scratch, at, 0, (size_t)n, x.buf, out.buf);
     }
-    Py_END_ALLOW_THREADS;
+    if (paused) PyEval_RestoreThread(paused);
     PyMem_Free(memory);
     if (status == ERNN_OK)
         result = Py_NewRef(Py_None);
