@@ -185,7 +185,9 @@ class Reader:
 
     def _place(self, ticks: int, number: int, rows: int, now: int) -> tuple[int, int]:
         """Number and time of the first of `rows` samples, going on through reboots."""
-        first = max(number + self._offset, self._next_seq)
+        # A board that is back sooner than the clocks say: its numbers follow on, later holes stay as long as they are.
+        self._offset = max(self._offset, self._next_seq - number)
+        first = number + self._offset
         elapsed = self._clock.elapsed_ns(ticks)
         if self._origin_ns is None:
             self._origin_ns = elapsed - self._shift_ns

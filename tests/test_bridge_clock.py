@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ class SimulatedPort:
     def __init__(self, drift_ppm: float) -> None:
         self.now_ns, self.slow = 0, 1 + drift_ppm / 1e6
         self.board = Board(sensor_info(), slots=4)
-        self.sent = b""
+        self.sent, self.row = b"", 1
 
     def write(self, data):
         self.sent += data
@@ -65,7 +66,8 @@ class SimulatedPort:
         self.board.feed(self.sent, self.ticks)
         self.sent = b""
         self.now_ns += 8_000_000
-        self.board.push((1, 2, 3), self.ticks)
+        self.board.push((self.row, 2, 3), self.ticks)
+        self.row += 1
         out, self.board.out = bytes(self.board.out), bytearray()
         return out
 
@@ -100,4 +102,25 @@ def test_a_reboot_in_the_middle_of_what_was_read_is_survived():
         reader.stop = len(seqs) >= 200
     assert reader.link.counters.reopened == 1
     assert seqs == sorted(set(seqs))
-    assert seqs[101] == seqs[100] + 1 or seqs[100] == seqs[99] + 1
+
+
+def test_a_hole_after_a_reboot_is_as_long_as_it_is_even_where_the_clocks_disagree():
+    """The board is back with more samples than the host's clock gives it time for, and later overwrites some."""
+    port = SimulatedPort(0)
+    reader, pieces = Reader(port, clock_ns=lambda: port.now_ns), []
+    for piece in reader:
+        pieces += zip(piece.seq.tolist(), piece.rows[:, 0].tolist(), strict=True)
+        if len(pieces) == 50:
+            port.board = Board(sensor_info(), slots=32)
+            for row in range(1000, 1020):  # in no time
+                port.board.push((row, 0, 0), port.ticks)
+            port.row = 1020
+            port.board.boot()
+        if len(pieces) == 120:
+            port.board._samples += 7  # as many were overwritten
+            port.row += 7
+        reader.stop = len(pieces) >= 160
+    after = [(seq, row) for seq, row in pieces if row >= 1000]
+    assert after[0][1] == 1000
+    assert len({seq - row for seq, row in after}) == 1, "numbers and samples move together"
+    assert any(b - a == 8 for (a, _), (b, _) in pairwise(after))

@@ -19,6 +19,10 @@ from edge_rnn.cli import sim
 from edge_rnn.cli.main import main
 from edge_rnn.endpoints.serial import SerialSource
 from edge_rnn.errors import LinkError, UsageError
+from edge_rnn.model import from_bundle
+
+from .firmware_models import bundle_of
+from .int8_models import golden_graph, read_golden
 
 MODELS = Path(__file__).parent / "models"
 
@@ -31,17 +35,19 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(bundle):
-    return load(bundle, "numpy")
+    return load(bundle)
 
 
 @pytest.fixture(scope="module")
-def wide(tmp_path_factory):
-    target = tmp_path_factory.mktemp("remote") / "watch_lstm.ernn"
-    return load(export_bundle(MODELS / "watch_lstm32.pt", target, precision="int8", steps=300).path, "numpy")
+def wide():
+    """An LSTM, whose state takes more than one frame."""
+    bundle = bundle_of(golden_graph(read_golden("LSTM")))
+    return from_bundle(bundle)
 
 
 def reference(model, rows):
-    board = sim.Stepping(model)
+    """What the NumPy engine gives, whatever the simulated board runs on."""
+    board = sim.Stepping(from_bundle(model.bundle, "numpy"))
     return np.array([board.step(tuple(row)) for row in rows.tolist()]), board.get_state()
 
 
@@ -66,19 +72,20 @@ MISCHIEF = {"drop": 0.017, "corrupt": 0.017, "duplicate": 0.017}
 @pytest.mark.parametrize("name", ["model", "wide"])
 def test_a_board_gives_the_engines_bits_through_loss_pulled_cables_and_reboots(name, request, tmp_path):
     model = request.getfixturevalue(name)
-    rows = rows_of(model, 600)
+    rows = rows_of(model, 1500)
     want, end = reference(model, rows)
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.5, away_s=0.05, reboot_s=0.5, seed=1)
+    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.1, away_s=0.02, reboot_s=0.1, seed=1)
     digest = int.from_bytes(bytes.fromhex(model.manifest.model_digest)[:4], "little")
     remote = Remote(Port(f"serial://{path}"), digest, checkpoint_steps=40, patience_s=60)
     got = remote.run(rows)
-    time.sleep(0.8)  # it reboots between the last step and the question for the state
+    on_the_way = remote.reboots
+    time.sleep(0.2)  # it reboots between the last step and the question for the state
     state = remote.state()
     simulator.stop = True
     thread.join()
     remote.port.close()
-    assert remote.reboots >= 1
+    assert remote.reboots > on_the_way >= 1
     assert simulator.counts["disconnects"] >= 1
     assert np.array_equal(got, want)
     assert state == end
