@@ -31,7 +31,8 @@ class Board:
 
     def sources(self, *, store: bool = False) -> dict[str, str]:
         """File name -> text of the board support this board needs."""
-        names = ["board.h", "cortex_m.c", "semihosting.h", "semihosting.c", "sections.ld", self.uart, self.linker]
+        names = ["board.h", "cortex_m.c", "clock.c", "semihosting.h", "semihosting.c", "sections.ld"]
+        names += [self.uart, self.linker]
         names += [self.flash] if store else []
         return {name: _text(name) for name in names}
 

@@ -17,6 +17,9 @@ from .c_header import header_text
 from .c_image import definition
 from .c_layers import float_layer, int8_fields, int8_layer, struct_text
 
+UNROLLED = 8
+"""Inputs whose loop is written out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -125,6 +128,8 @@ class _Source:
 
     def _step(self) -> str:
         inputs = f"for (unsigned j = 0; j < {self.p.upper()}_INPUTS; j++)"
+        if self.exact and self.graph.inputs <= UNROLLED:
+            inputs = f"ERNN_UNROLL_LANES({self.graph.inputs}) {inputs}"
         body = self._given_layers()
         body += ["const unsigned now = state->now, next = now ^ 1u;"] if self.swaps else []
         if self._scratch():

@@ -4,10 +4,11 @@
 
 #if !ERNN_HELIUM /* helium.c */
 void ernn_head_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *y) {
-    for (unsigned unit = 0; unit < layer->units; unit += 4) {
-        int32_t p[4];
+    for (unsigned unit = 0; unit < layer->units;) {
+        int32_t p[4], *from = p;
         ernn_times(&layer->ih, unit, 4, x, layer->b + unit, p);
-        for (unsigned u = 0; u < 4 && unit + u < layer->units; u++) y[unit + u] = p[u];
+        do *y++ = *from++;
+        while (++unit < layer->units && from != p + 4);
     }
 }
 

@@ -44,11 +44,21 @@ typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
 #define ERNN_THUMB1 0
 #endif
 
+/* 256 bytes of flash for two instructions a lookup, where words may be loaded from any address. */
+#if defined(__ARM_FEATURE_UNALIGNED) && __ARM_ARCH_PROFILE == 'M' && !ERNN_HELIUM
+#define ERNN_PACKED_TABLE 1
+#else
+#define ERNN_PACKED_TABLE 0
+#endif
+
 /* Where activation j stands in an array of activations: in its place, but for SMLAD each four go 0 2 1 3. */
 #if ERNN_DSP
 #define ERNN_LANE(j) (((j) & ~3u) | ((j) & 1u) << 1 | ((j) >> 1 & 1u))
+#define ERNN_PRAGMA(text) _Pragma(#text)
+#define ERNN_UNROLL_LANES(n) ERNN_PRAGMA(GCC unroll n) /* lanes known to the compiler cost nothing */
 #else
 #define ERNN_LANE(j) (j)
+#define ERNN_UNROLL_LANES(n)
 #endif
 
 /* Words are loaded from arrays of bytes and half words. */
@@ -184,7 +194,11 @@ void ernn_float_step(const ernn_float_model *model, ernn_float_state *state, con
 /* ERNN_NOT_FINITE when one of n numbers is NaN or Inf, by their bits: no -ffast-math can fool it. */
 ernn_status ernn_check_finite(const float *x, size_t n);
 
+#if ERNN_PACKED_TABLE
+extern const uint8_t ernn_tanh_packed[1 + 3 * 257]; /* three bytes a knot, after one that is none's */
+#else
 extern const int32_t ernn_tanh_table[257];
+#endif
 
 /* ---- states as bytes (snapshot.c) ---- */
 

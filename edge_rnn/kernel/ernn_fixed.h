@@ -27,9 +27,13 @@ static inline int16_t ernn_sat16(int32_t v) { return (int16_t)(v > 32767 ? 32767
 #define ERNN_CLAMP(v, bits) ((v) >> (bits) ? (UINT32_C(1) << (bits)) - 1 : (v))
 #endif
 
-static inline int32_t ernn_sat32(int64_t v) {
-    return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : (int32_t)v;
+/* sat32(v >> 27) */
+static inline int32_t ernn_sat32_shift27(int64_t v) {
+    const int32_t high = (int32_t)(v >> 32);
+    if (((uint32_t)high + (UINT32_C(1) << 26)) >> 27) return high >> 31 ^ INT32_MAX;
+    return (int32_t)((uint32_t)high << 5 | (uint32_t)v >> 27);
 }
+
 
 /* (v + 2^(shift-1)) >> shift */
 static inline int32_t ernn_round_shift(int32_t v, unsigned shift) {
@@ -56,14 +60,37 @@ static inline int32_t ernn_mulr24(int32_t a, int32_t q) { return (int32_t)((ernn
 /* |p|, at most 2^bits - 1. bits is a constant. */
 #define ERNN_MAGNITUDE(p, sign, bits) ERNN_CLAMP((uint32_t)((p) ^ (sign)) - (uint32_t)(sign), bits)
 
+#if ERNN_PACKED_TABLE
+/* Knot i is the upper three bytes of the word that begins one byte before them. */
+static inline int32_t ernn_knot(const uint8_t *packed) {
+    uint32_t word;
+    __builtin_memcpy(&word, packed, 4);
+    return (int32_t)(word >> 8);
+}
+#define ERNN_KNOTS(i, low, high)                                     \
+    const uint8_t *knot = ernn_tanh_packed + 3 * (i);                \
+    int32_t low = ernn_knot(knot);                                   \
+    __asm("" : "+r"(low)); /* shifted once, not at both its uses */   \
+    const int32_t high = ernn_knot(knot + 3)
+#else
+#define ERNN_KNOTS(i, low, high)                       \
+    const int32_t *knot = ernn_tanh_table + (i);       \
+    ERNN_ONE_ADDRESS(knot);                            \
+    const int32_t low = knot[0], high = knot[1]
+#endif
+
 /* A chord over the table's knots, which lie 2^shift apart; a < 256 * 2^shift. */
 static inline int32_t ernn_chord(uint32_t a, unsigned shift) {
-    const int32_t *knot = ernn_tanh_table + (a >> shift);
-    ERNN_ONE_ADDRESS(knot);
-    const uint32_t rise = (uint32_t)(knot[1] - knot[0]) * (a & ((UINT32_C(1) << shift) - 1));
-    return knot[0] + (int32_t)((rise + (UINT32_C(1) << (shift - 1))) >> shift);
+    ERNN_KNOTS(a >> shift, low, high);
+    const uint32_t rise = (uint32_t)(high - low) * (a & ((UINT32_C(1) << shift) - 1));
+    return low + (int32_t)((rise + (UINT32_C(1) << (shift - 1))) >> shift);
 }
 
+#if ERNN_THUMB1 /* a call is cheap there beside its arithmetic, and flash is dear: the chord once, in matrix.c */
+int32_t ernn_odd_chord(int32_t p, unsigned shift);
+static inline int32_t ernn_tanh(int32_t p) { return ernn_odd_chord(p, 11); }
+static inline int32_t ernn_sigmoid(int32_t p) { return (INT32_C(1) << 23) + ernn_odd_chord(p, 12); }
+#else
 /* Q16 -> Q23 */
 static inline int32_t ernn_tanh(int32_t p) {
     const int32_t sign = p >> 31;
@@ -75,6 +102,7 @@ static inline int32_t ernn_sigmoid(int32_t p) {
     const int32_t sign = p >> 31;
     return (INT32_C(1) << 23) + (ernn_chord(ERNN_MAGNITUDE(p, sign, 20), 12) ^ sign) - sign;
 }
+#endif
 
 /* out[j] = add[j] + rq(W x) of `rows` rows from `row` on, both multiples of 4; add may be out. */
 void ernn_times(const ernn_int8_matrix *matrix, unsigned row, unsigned rows, const int16_t *x, const int32_t *add,

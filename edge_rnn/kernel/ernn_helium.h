@@ -39,17 +39,17 @@ static inline int32x4_t ernn_mulr24_4(int32x4_t a, int32x4_t q) {
     const int32x4_t v = vaddq_s32(low, vreinterpretq_s32_u32(vrshrq_n_u32(rise, shift)));           \
     const int32x4_t odd = vnegq_m_s32(v, v, vcmpltq_n_s32(p, 0))
 
-/* Q16 -> Q23 */
-static inline int32x4_t ernn_tanh4(int32x4_t p) {
-    ERNN_CHORD4(p, 11);
+/* f(p, 12). Not inline either: six copies in an LSTM. */
+__attribute__((noinline)) static int32x4_t ernn_odd_chord4(int32x4_t p) {
+    ERNN_CHORD4(p, 12);
     return odd;
 }
 
+/* Q16 -> Q23: f(p, 11) is f(2p, 12) to the bit (docs/numeric.md). */
+static inline int32x4_t ernn_tanh4(int32x4_t p) { return ernn_odd_chord4(vqshlq_n_s32(p, 1)); }
+
 /* Q16 -> Q24 */
-static inline int32x4_t ernn_sigmoid4(int32x4_t p) {
-    ERNN_CHORD4(p, 12);
-    return vaddq_n_s32(odd, 1 << 23);
-}
+static inline int32x4_t ernn_sigmoid4(int32x4_t p) { return vaddq_n_s32(ernn_odd_chord4(p), 1 << 23); }
 
 /* sat32((c * f8 + i * g + 2^26) >> 27): the 64-bit sum as two words with the carries made by comparisons. */
 static inline int32x4_t ernn_cell4(int32x4_t c, int32x4_t f8, int32x4_t i, int32x4_t g) {

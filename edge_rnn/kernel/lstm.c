@@ -12,7 +12,7 @@ void ernn_lstm_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t *c, 
         for (unsigned u = 0; u < 4; u++) {
             const int32_t i = ernn_sigmoid(p[u]), f = ernn_sigmoid(p[4 + u]);
             const int32_t g = ernn_tanh(p[8 + u]), o = ernn_sigmoid(p[12 + u]);
-            c[u] = ernn_sat32((ernn_mul(c[u], 8 * f) + ernn_mul(i, g) + (1 << 26)) >> 27);
+            c[u] = ernn_sat32_shift27(ernn_mul(c[u], 8 * f) + ernn_mul(i, g) + (1 << 26));
             h_new[ERNN_LANE(u)] = ernn_sat16(ernn_mulr32(o, ernn_tanh((c[u] >> 4) + ((c[u] >> 3) & 1))));
         }
     }

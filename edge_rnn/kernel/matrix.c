@@ -41,6 +41,12 @@ void ernn_times(const ernn_int8_matrix *matrix, unsigned row, unsigned rows, con
 #endif
 
 #if ERNN_THUMB1
+int32_t ernn_odd_chord(int32_t p, unsigned shift) {
+    const int32_t sign = p >> 31;
+    const uint32_t magnitude = (uint32_t)(p ^ sign) - (uint32_t)sign, most = (UINT32_C(256) << shift) - 1;
+    return (ernn_chord(magnitude < most ? magnitude : most, shift) ^ sign) - sign;
+}
+
 int64_t ernn_mul(int32_t a, int32_t b) {
     const uint32_t al = (uint16_t)a, bl = (uint16_t)b;
     const int32_t ah = a >> 16, bh = b >> 16;

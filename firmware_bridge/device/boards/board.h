@@ -13,7 +13,8 @@ void board_init(void);
 int board_uart_get(void);
 void board_uart_put(uint8_t byte);
 
-/* Ticks of BOARD_TICK_HZ since start-up, wrapping at 2^32. */
+/* Ticks of BOARD_TICK_HZ since board_init started the clock, wrapping at 2^32. */
+void board_start_clock(void);
 uint32_t board_ticks(void);
 
 /* Flash that a program may write, for a store at its end (link_store to link_store_end): erase whole pages of

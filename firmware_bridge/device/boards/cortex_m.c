@@ -1,15 +1,8 @@
-/* Start-up of any Cortex-M: vectors, FPU and Helium, .data and .bss, then main. And what every core has: SysTick as a
- * clock and the stack's high-water mark. It must not touch a peripheral of one board (uart_*.c do).
+/* Start-up of any Cortex-M: vectors, FPU and Helium, .data and .bss, then main. And the stack's high-water mark. It must not touch a peripheral of one board (uart_*.c do).
  */
 #include "board.h"
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
-#define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010u)
-#define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014u)
-#define SYSTICK_VALUE (*(volatile uint32_t *)0xE000E018u)
-#define ICSR (*(volatile uint32_t *)0xE000ED04u)
-#define ICSR_SYSTICK_PENDING (1u << 26)
-#define ICSR_SYSTICK_CLEAR (1u << 25)
 #define STACK_PATTERN 0x5AC35AC3u
 
 extern uint32_t link_data_load[], link_data[], link_data_end[], link_bss[], link_bss_end[];
@@ -24,16 +17,15 @@ static void hang(void) {
     }
 }
 
-static volatile uint32_t wraps; /* of the 24-bit SysTick */
-
-static void systick(void) { wraps++; }
+/* clock.c, where a program has a clock. */
+__attribute__((weak, alias("hang"))) void board_systick(void);
 
 /* No interrupt of a peripheral is enabled, so the table ends with the core's own. */
 __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
-    link_stack_top, board_reset, hang, hang, hang, hang, hang, 0, 0, 0, 0, hang, hang, 0, hang, systick,
+    link_stack_top, board_reset, hang, hang, hang, hang, hang, 0, 0, 0, 0, hang, hang, 0, hang, board_systick,
 };
 
-__attribute__((noreturn, used)) void board_reset(void) {
+__attribute__((noreturn, used, optimize("Os"))) void board_reset(void) {
 #ifdef __ARM_FP
     CPACR |= 0xFu << 20; /* before the first FPU or Helium instruction */
     __asm volatile("dsb\n\tisb" ::: "memory");
@@ -42,22 +34,10 @@ __attribute__((noreturn, used)) void board_reset(void) {
     volatile uint32_t *to = link_data;
     for (const uint32_t *from = link_data_load; to != link_data_end;) *to++ = *from++;
     for (to = link_bss; to != link_bss_end;) *to++ = 0;
-    SYSTICK_RELOAD = 0xFFFFFFu;
-    SYSTICK_VALUE = 0;
-    SYSTICK_CONTROL = 7; /* processor clock, interrupt at a wrap, on */
     board_init();
     main();
     for (;;) {
     }
-}
-
-uint32_t board_ticks(void) {
-    uint32_t high, low;
-    do {
-        high = wraps;
-        low = SYSTICK_VALUE;
-    } while (high != wraps);
-    return (high << 24) + (0xFFFFFFu - low);
 }
 
 static uint32_t *stack_pointer(void) {

@@ -10,6 +10,7 @@ typedef struct {
 #define RX_FULL 2u
 
 void board_init(void) {
+    board_start_clock();
     UART->divider = BOARD_TICK_HZ / 115200u;
     UART->control = 3; /* transmitter and receiver on */
 }

@@ -14,6 +14,7 @@
 #define BAUD_RATE REGISTER(0x524)
 
 void board_init(void) {
+    board_start_clock();
     PIN_TX = 24;
     PIN_RX = 25;
     BAUD_RATE = 0x01D7E000u; /* 115200 */
