@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tty
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from c_tools import DEVICE, HERE
 from edge_rnn.export.c_image import image
+from edge_rnn.export.firmware_project import project, write_project
 from edge_rnn.firmware_bridge.messages import Role
 from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.push import Push
@@ -249,8 +251,6 @@ def test_the_sensor_sketch_compiles_and_speaks_the_wire(tmp_path):
     command += ["-include", HERE / "c" / "arduino.h", "-x", "c++", sketch, HERE / "c" / "arduino.cpp", "-x", "none"]
     subprocess.run([*command, *objects, "-o", tmp_path / "sketch"], check=True)
     master, slave = os.openpty()
-    import tty
-
     tty.setraw(slave)
     board = subprocess.Popen([tmp_path / "sketch"], stdin=master, stdout=master)
     from edge_rnn.firmware_bridge.port import Port
@@ -270,3 +270,37 @@ def test_the_sensor_sketch_compiles_and_speaks_the_wire(tmp_path):
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
     assert all(row[1] == row[0] + 1 and row[2] == row[0] + 2 for row in rows)
     assert reader.info.rate_mhz == 50_000
+
+
+def test_the_arduino_library_infers_on_a_port_and_compiles_for_a_cortex_m(exported, tmp_path, capsys):
+    """With the stand-in for the Arduino core on this machine; for Cortex-M as its cores compile, without linking."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++: install it to build the example sketch")
+    write_project(project(exported["gru"].bundle, "generic", role="inference"), tmp_path)
+    sketch = tmp_path / "examples" / "model" / "model.ino"
+    sources = [*(tmp_path / "src").glob("*.c"), *(tmp_path / "src" / "kernel").glob("*.c")]
+    sources = [*map(str, sources)]
+    include = [f"-I{tmp_path}/src", "-Wall", "-Wextra", "-Werror"]
+    core = ["-std=gnu++11", "-include", str(HERE / "c" / "arduino.h"), "-x", "c++", str(sketch)]
+    subprocess.run(["gcc", "-std=gnu11", "-O1", *include, "-c", *sources], cwd=tmp_path, check=True)
+    objects = [*map(str, tmp_path.glob("*.o"))]
+    arduino = [str(HERE / "c" / "arduino.cpp"), "-x", "none", *objects]
+    subprocess.run(["g++", *include, *core, *arduino, "-o", "sketch"], cwd=tmp_path, check=True)
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    board = subprocess.Popen([tmp_path / "sketch"], stdin=master, stdout=master)
+    try:
+        path = str(exported["paths"]["gru"])
+        assert main(["firmware", "check", path, "--serial", os.ttyname(slave), "--steps", "500", "--json"]) == 0
+    finally:
+        board.kill()
+        board.wait()
+        os.close(master)
+        os.close(slave)
+    assert json.loads(capsys.readouterr().out)["bit_exact"]
+    require_tools()
+    for cpu in ("cortex-m0plus", "cortex-m4", "cortex-m33", "cortex-m7"):  # samd, nrf52, renesas, teensy
+        flags = [f"-mcpu={cpu}", "-mthumb", "-Os", "-ffunction-sections", *include, "-c"]
+        subprocess.run(["arm-none-eabi-gcc", "-std=gnu11", *flags, *sources], cwd=tmp_path, check=True)
+        if shutil.which("arm-none-eabi-g++"):
+            subprocess.run(["arm-none-eabi-g++", *flags, "-fno-exceptions", *core], cwd=tmp_path, check=True)

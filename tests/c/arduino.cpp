@@ -28,9 +28,9 @@ int SerialPort::read() {
     return ::read(0, &byte, 1) == 1 ? byte : -1;
 }
 
-std::size_t SerialPort::write(const uint8_t *bytes, std::size_t count) {
+size_t SerialPort::write(const uint8_t *bytes, size_t count) {
     const ssize_t taken = ::write(1, bytes, count);
-    return taken < 0 ? 0 : static_cast<std::size_t>(taken);
+    return taken < 0 ? 0 : static_cast<size_t>(taken);
 }
 
 int main() {

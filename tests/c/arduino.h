@@ -2,8 +2,8 @@
 #ifndef ARDUINO_H
 #define ARDUINO_H
 
-#include <cstddef>
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
 
 #define A0 14
 
@@ -14,7 +14,7 @@ struct SerialPort {
     void begin(long baud);
     int available();
     int read();
-    std::size_t write(const uint8_t *bytes, std::size_t count);
+    size_t write(const uint8_t *bytes, size_t count);
 };
 extern SerialPort Serial;
 

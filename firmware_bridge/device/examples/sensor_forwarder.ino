@@ -9,6 +9,7 @@
 #define RATE_HZ 50u
 
 static ernn_link wire;
+static uint32_t due; /* when the next sample is */
 
 static void write_bytes(void *user, const uint8_t *bytes, unsigned count) {
     (void)user;
@@ -36,10 +37,10 @@ void setup() {
     board.silence = 100000u;
     board.rows_per_frame = 2;
     ernn_link_start(&wire, &board);
+    due = micros();
 }
 
 void loop() {
-    static uint32_t due;
     while (Serial.available() > 0) {
         const uint8_t byte = (uint8_t)Serial.read();
         ernn_link_feed(&wire, &byte, 1, micros());
