@@ -24,8 +24,8 @@ from .to_c import Origin, to_c
 
 PAGE = 1024
 """BOARD_FLASH_PAGE of board.h."""
-HOST_ONLY = {"binding.c", "csv.c", "csv.h", "csv_binding.c", "csv_binding.h"}
-"""Files beside the kernel that are not part of it."""
+HOST_ONLY = ("binding", "csv")
+"""What the names of files hold that lie beside the kernel for the host's extension alone."""
 
 
 def project(
@@ -83,8 +83,9 @@ def write_project(texts: Mapping[str, str], folder: Path) -> None:
 def kernel() -> dict[str, str]:
     """File name -> text of the portable kernel."""
     folder = files("edge_rnn") / "kernel"
-    names = sorted(f.name for f in folder.iterdir() if f.name.endswith((".c", ".h")) and f.name not in HOST_ONLY)
-    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+    names = sorted(f.name for f in folder.iterdir() if f.name.endswith((".c", ".h")))
+    ours = [name for name in names if not any(word in name for word in HOST_ONLY)]
+    return {name: (folder / name).read_text(encoding="utf-8") for name in ours}
 
 
 def template(path: str, words: Mapping[str, str]) -> str:
