@@ -17,7 +17,14 @@ from .compare_budget import Contender
 from .progress import Progress, show_nothing
 from .recipes import DataSet
 from .run import Plan
+from .run_folder import Interrupted
 from .train import train
+
+
+class Paused(EdgeRnnError):
+    """Ctrl-C between or in trainings."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,15 @@ def folder_of(out: Path, contender: Contender, seed: int) -> Path:
 def trained(
     dataset: DataSet, contender: Contender, seed: int, out: Path, progress: Progress = show_nothing
 ) -> Training:
-    """The training, from its folder where it stands there already. Raises what `train` raises."""
+    """The training, from its folder where it stands there already. Raises what `train` raises, and Paused."""
     folder = folder_of(out, contender, seed)
     identity = json.loads(json.dumps(Plan(dataset, contender.arch, contender.hidden, None, seed, None, None).to_json()))
     if not _finished(folder, identity):
         options: dict[str, Any] = {"seed": seed, "out": folder, "diagnose": True, "progress": progress}
         try:
             train(dataset, contender.arch, contender.hidden, resume=_begun(folder, identity), **options)
+        except Interrupted as stop:
+            raise Paused(f"interrupted in {contender.name}, seed {seed}: the same command goes on from there") from stop
         except UsageError as error:
             raise UsageError(f"{contender.name}, seed {seed}: {error}") from error
         (folder / "plan.json").write_text(json.dumps(identity) + "\n", encoding="utf-8")

@@ -36,7 +36,9 @@ def plot_diagnosis(diagnosis: dict[str, Any], kept: int, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
-    figure.suptitle("; ".join(diagnosis["warnings"]) or "no warning", fontsize=9, color=INK, wrap=True)
+    figure.suptitle(
+        "; ".join(diagnosis["warnings"] + diagnosis["notes"]) or "no warning", fontsize=9, color=INK, wrap=True
+    )
     figure.savefig(path)
 
 
@@ -75,3 +77,7 @@ def _gates(axes: Any, records: list[dict[str, Any]]) -> None:
     for (label, style), values in series.items():
         axes.plot(epochs[-len(values) :], values, ls=style, label=label)
     axes.set(xlabel="epoch", ylabel="share of time and units", ylim=(-0.02, 1.02))
+    spans = [layer["memory_steps"] for layer in records[-1]["layers"] if "memory_steps" in layer] if records else []
+    if spans:
+        told = "; ".join(f"{span['median']:.2g} to {span['longest']:.2g}" for span in spans)
+        axes.set_title(f"memory of a unit, median to longest: {told} steps", fontsize=9, color=INK)

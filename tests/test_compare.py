@@ -15,12 +15,11 @@ from edge_rnn.export.compare_cost import steps_of
 from edge_rnn.export.compare_memory import horizon, saliency, shares
 from edge_rnn.export.compare_quality import quality, spread
 from edge_rnn.export.compare_report import ROWS
-from edge_rnn.export.compare_train import trained
+from edge_rnn.export.compare_train import Paused, trained
 from edge_rnn.export.compare_words import findings
 from edge_rnn.export.exporting import export_bundle
 from edge_rnn.export.progress import Nothing
 from edge_rnn.export.recipes import open_dataset
-from edge_rnn.export.run_folder import Interrupted
 from edge_rnn.export.samples import stretches
 from test_train import SETTINGS, rhythms
 
@@ -146,7 +145,7 @@ class StopAtSecond(Nothing):
 
 def test_an_interrupted_training_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch):
     (row,) = contenders(["gru"], dataset, 200)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Paused, match="interrupted in gru, seed 0: the same command goes on"):
         trained(dataset, row, 0, tmp_path, lambda epochs, steps: StopAtSecond())
     from edge_rnn.export.compare_train import train
 
