@@ -41,7 +41,8 @@ def make(checkpoint: Path, path: Path, precision: str) -> Made:
         export_bundle(checkpoint, path, precision=precision, steps=PROOF_STEPS)
     except EdgeRnnError as error:
         path.unlink(missing_ok=True)
-        return Made(None, f"{'float only' if precision == 'int8' else 'not exported'}: {error}")
+        reason = str(error).replace(str(path), path.name)
+        return Made(None, f"{'float only' if precision == 'int8' else 'not exported'}: {reason}")
     return Made(read_bundle(path))
 
 
