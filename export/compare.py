@@ -25,7 +25,7 @@ from .compare_device import firmware, int8_loss
 from .compare_memory import chosen_window, memory, saliency, shares
 from .compare_quality import quality, spread, summary
 from .compare_report import write_report
-from .compare_throughput import LENGTHS, throughput
+from .compare_throughput import LENGTHS, THREADS, throughput
 from .compare_train import Training, trained
 from .datasets import Recordings
 from .progress import Progress, show_nothing
@@ -125,7 +125,7 @@ class Measured:
         found: dict[str, dict[str, Any]] = {row.name: self._plain(row) for row in self.rows}
         self._each(stages, "accuracy and events", lambda name: found[name].update(self._quality(name)))
         self._each(stages, "memory", lambda name: found[name].update(self._memory(name)))
-        with stages("training speed", len(self.rows) * len(lengths)) as advance:
+        with stages("training speed", len(self.rows) * len(THREADS)) as advance:
             for name, network in self.networks.items():
                 found[name]["parallelism"] = throughput(network, lengths, advance)
         made: dict[str, dict[str, Made]] = {}

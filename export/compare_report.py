@@ -30,7 +30,7 @@ def write_report(report: dict[str, Any], pictures: dict[str, Any], out: Path) ->
 
 def _sections(report: dict[str, Any], out: Path) -> list[Section]:
     found, data, recipe = report["architectures"], report["data"], report["recipe"]
-    seeds = report["seeds"]
+    seeds, parallel = report["seeds"], PARALLEL.format(batch=next(iter(found.values()))["parallelism"]["batch"])
     intro = (
         f"Trained on the same people with the same recipe ({recipe['epochs']} epochs, windows of {recipe['window']} "
         f"samples at {data['rate_hz']:g} Hz), as near to **{report['budget']:,} parameters** as each comes, "
@@ -48,7 +48,11 @@ def _sections(report: dict[str, Any], out: Path) -> list[Section]:
             pictures=[Picture(out / "accuracy.png", "Up is better, left is cheaper; bars are one sd over seeds.")],
         ),
         Section("Gradients back through time", [GRADIENTS], pictures=[Picture(out / "gradients.png", FLOW)]),
-        Section("Parallelism in training", [PARALLEL], pictures=[Picture(out / "parallelism.png", THROUGHPUT)]),
+        Section(
+            "Parallelism in training",
+            [parallel],
+            pictures=[Picture(out / "parallelism.png", THROUGHPUT)],
+        ),
         Section("What an answer rests on", [SALIENCY], pictures=[Picture(out / "saliency.png", SALIENT)]),
     ]
 
@@ -60,11 +64,10 @@ GRADIENTS = (
 )
 FLOW = "A falling line is a vanishing gradient: what lies where it is below 1e-6 cannot be learned."
 PARALLEL = (
-    "Forward and back through every step, 32 sequences at once. Rising lines do the steps of a sequence together."
+    "Forward and back through every step, {batch} sequences at once, on the machine of this report, idle or not. A "
+    "line that rises does the steps of a sequence together; one that falls outgrows a cache."
 )
-THROUGHPUT = (
-    "Samples a second against the length of a sequence, on the machine of this report, others working on it too."
-)
+THROUGHPUT = "Samples a second against the length of a sequence: higher is faster."
 SALIENCY = (
     "|d logit / d x| of the class answered at the end of one window of an unseen person, in standard deviations of the "
     "normalised input (plain gradients; colours are square roots, each panel to its own largest)."

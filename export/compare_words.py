@@ -11,6 +11,7 @@ from typing import Any
 from .architectures import RECURRENT
 
 Row = dict[str, Any]
+STREAM_FALL = 0.1
 LONGEST = 240
 """Letters of a reason."""
 
@@ -22,6 +23,7 @@ def findings(found: dict[str, Row], windows: int) -> list[str]:
     others = {name: row for name, row in found.items() if row["arch"] not in RECURRENT}
     if recurrent and others:
         told += _against(recurrent, others, windows)
+    told += [_running_on(name, row) for name, row in recurrent.items() if _falls(row)]
     for name, row in found.items():
         told += [f"**{name}**: {warning}." for warning in row["gradient"]["warnings"][:1]]
     return told
@@ -60,6 +62,18 @@ def _against(recurrent: dict[str, Row], others: dict[str, Row], windows: int) ->
         length = a["parallelism"]["lengths"][-1]
         told.append(f"In training on sequences of {length} samples {fast} is {ratio:.1f} times as fast as {mine}.")
     return told
+
+
+def _falls(row: Row) -> bool:
+    return _accuracy(row) - float(row["accuracy"]["samples"]["mean"]) > STREAM_FALL
+
+
+def _running_on(name: str, row: Row) -> str:
+    return (
+        f"**{name}** is right on {_accuracy(row):.1%} of windows, each from the zero state, and on "
+        f"{row['accuracy']['samples']['mean']:.1%} of samples when its state runs on: it was trained on windows "
+        "and does not forget; train it with `--tbptt`, or reset it."
+    )
 
 
 def _accuracy(row: Row) -> float:

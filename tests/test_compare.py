@@ -231,10 +231,11 @@ def test_the_fastest_engine_is_named_among_those_that_take_the_bundle(compared):
     assert export_bundle  # the bundles came from it
 
 
-def row_of(arch, values, speed=1.0):
+def row_of(arch, values, speed=1.0, fall=0.0):
     cost = {"state_bytes": 4, "macs": 9}
     return {
-        "arch": arch, "accuracy": {"windows": spread(values)}, "streaming": {"float32": cost},
+        "arch": arch, "accuracy": {"windows": spread(values), "samples": spread([values[0] - fall])},
+        "streaming": {"float32": cost},
         "parallelism": {"samples_per_s": {"1": [speed]}, "lengths": [8]}, "gradient": {"warnings": []},
     }  # fmt: skip
 
@@ -246,6 +247,9 @@ def test_words_follow_from_figures_and_a_tie_is_called_one():
     assert "cnn is 5.0 times as fast as gru" in told
     told = " ".join(findings({"gru": row_of("gru", [0.90, 0.901]), "cnn": row_of("cnn", [0.95, 0.951])}, 4000))
     assert "the other one is better" in told
+    told = " ".join(findings({"gru": row_of("gru", [0.94]), "cnn": row_of("cnn", [0.95])}, 500))
+    assert "its state runs on" not in told
+    assert "its state runs on" in " ".join(findings({"gru": row_of("gru", [0.94], fall=0.5)}, 500))
     told = " ".join(findings({"gru": row_of("gru", [0.94]), "cnn": row_of("cnn", [0.95])}, 500))
     assert "they tie" in told  # five windows more of 500, on one seed
 
