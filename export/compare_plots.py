@@ -82,7 +82,7 @@ def plot_gradients(found: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def plot_parallelism(found: dict[str, dict[str, Any]], path: Path) -> None:
-    """Training throughput over the length of the sequence: one thread solid, two dashed."""
+    """Training throughput over the length of the sequence: one thread solid; two dashed, if they had two cores."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 4.6), dpi=130, layout="constrained")
@@ -90,7 +90,8 @@ def plot_parallelism(found: dict[str, dict[str, Any]], path: Path) -> None:
     paint = colours(list(found))
     for name, row in found.items():
         speed = row["parallelism"]
-        for threads, style in (("1", "-"), ("2", "--")):
+        styles = {"1": "-"} if speed["load"] > speed["cores"] else {"1": "-", "2": "--"}
+        for threads, style in styles.items():
             label = name if threads == "1" else None
             axes.plot(speed["lengths"], speed["samples_per_s"][threads], style, color=paint[name], marker="o", ms=4,
                       label=label)  # fmt: skip

@@ -129,6 +129,8 @@ def _flow(row: Row, when: str) -> str:
 
 def _speed(row: Row, threads: str) -> str:
     speed = row["parallelism"]
+    if threads != "1" and speed["load"] > speed["cores"]:
+        return "machine busy"
     first, last = (speed["samples_per_s"][threads][k] / 1e3 for k in (0, -1))
     return f"{first:,.0f}k → {last:,.0f}k"
 

@@ -111,6 +111,6 @@ def caveats(report: dict[str, Any]) -> list[str]:
     if speed["load"] > speed["cores"]:
         told.append(
             f"The machine was busy while training speeds were taken (load {speed['load']:g} on {speed['cores']} "
-            "cores): two threads had no two cores to themselves, so that row says little."
+            "cores): two threads had no two cores to themselves."
         )
     return told
