@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "simd/host.h"
+#include "simd/shape.h"
 
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
@@ -100,6 +100,7 @@ static void read_layer(ernn_host_graph *graph, ernn_host_layer *at, int head, in
     const int scaled = exact && !head && (at->kind == ERNN_DENSE || at->activation == ERNN_RELU);
     at->exponent = scaled ? 1 + byte() % 16 : 0;
     if (hostile && byte() < 8) at->kind = byte();
+    if (at->kind > ERNN_LSTM) at->kind |= 0x80; /* no kind at all: the arrays of the newer ones are not made here */
     if (hostile && byte() < 8) at->activation = byte();
     if (hostile && byte() < 8) at->exponent = byte();
     const size_t I = at->inputs, H = at->units;
