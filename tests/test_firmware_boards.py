@@ -31,7 +31,6 @@ BUDGETS = {
     ("GRU", "microbit", "speed"): (35_000, 9 * 1024, 640),
     ("GRU", "microbit", "size"): (None, 8_200, 512),
     ("GRU", "mps2-an386", "speed"): (10_500, 9 * 1024, 640),
-    ("LSTM", "mps2-an385", "speed"): (None, 9 * 1024, 640),
     ("LSTM", "mps2-an386", "speed"): (14_000, 9 * 1024, 640),
     ("LSTM", "mps2-an500", "speed"): (None, 9 * 1024, 640),
     ("LSTM", "mps3-an547", "speed"): (8_000, 9 * 1024, 640),
