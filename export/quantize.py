@@ -24,6 +24,8 @@ from .rounding import input_moments, round_together
 
 Q15 = 2.0**-15
 LARGEST_WEIGHT = {8: 127, 4: 7}
+COARSEST = 4.0
+"""A row's scale grows at most by this to fit the accumulator: two of its eight bits."""
 HEADROOM = 1.25
 """A calibration activation times this still fits int16."""
 
@@ -136,9 +138,23 @@ def fold_input(w: dict[str, Array], mean: F64, std: F64, sx: Array) -> dict[str,
 
 
 def quantize_matrix(w: F64, s_in: float, bits: int = 8) -> dict[str, Array]:
-    """`w` (rows, columns) -> int8 `w`, int32 `m` (rows,) and `S_k`; the product with s_in-scaled integers is Q16."""
+    """`w` (rows, columns) -> int8 `w`, int32 `m` (rows,) and `S_k`; the product with s_in-scaled integers is Q16.
+
+    A row whose integers add up to too much for the accumulator gets a coarser scale, if that helps.
+    """
+    finest = s = np.maximum(np.abs(w).max(axis=1) / LARGEST_WEIGHT[bits], 1e-9)
+    first = made = _with_row_scales(w, s, s_in, bits)
+    while np.all(s <= COARSEST * finest):
+        over = np.abs(made["w"].astype(np.int64)).sum(axis=1) / max((65536 >> int(made["S_k"][1])) - 1, 1)
+        if np.all(over <= 1):
+            return made
+        s = s * np.where(over > 1, 1.01 * over, 1.0)
+        made = _with_row_scales(w, s, s_in, bits)
+    return first
+
+
+def _with_row_scales(w: F64, s: F64, s_in: float, bits: int) -> dict[str, Array]:
     largest = LARGEST_WEIGHT[bits]
-    s = np.maximum(np.abs(w).max(axis=1) / largest, 1e-9)
     wq = np.clip(np.rint(w / s[:, None]), -largest, largest)
     f = s * s_in * 2.0**16
     S = min(62, int(np.floor(30.999 - np.log2(f.max()))))

@@ -140,6 +140,30 @@ def test_weights_beyond_the_arithmetic_are_refused_with_layer_and_row():
         quantize(Graph("float32", graph.layers, arrays), calibration(rng, graph), input_scale="range")
 
 
+def sums(made):
+    return np.abs(made["w"].astype(int)).sum(axis=1) * 2 ** int(made["S_k"][1])
+
+
+def test_a_row_that_adds_up_to_too_much_gets_a_coarser_scale():
+    rng = np.random.default_rng(12)
+    long = rng.uniform(0.8, 1.0, (3, 700)) * rng.choice([-1, 1], (3, 700))
+    long[1] *= rng.uniform(0, 1, 700)  # this one fits as it is
+    beside = np.concatenate([rng.uniform(0.9, 1.0, (1, 160)), np.eye(160)[:1] * 12.0]) * 4
+    for w, s_in in ((long, 2.0**-15), (beside, 2.0**-14)):
+        made = quantize_matrix(w, s_in)
+        assert np.all(sums(made) < 65536)
+        back = made["w"] * (made["m"] / 2.0 ** made["S_k"][0] / (s_in * 2.0**16))[:, None]
+        assert np.abs(back - w).max() < np.abs(w).max() / 127
+    fits = quantize_matrix(long[1:2], 2.0**-15)
+    np.testing.assert_array_equal(quantize_matrix(long, 2.0**-15)["w"][1], fits["w"][0])
+
+
+def test_a_row_that_no_scale_can_help_keeps_its_own():
+    made = quantize_matrix(np.full((1, 5000), 1.0), 2.0**-15)
+    assert made["w"].min() == 127
+    assert sums(made)[0] >= 65536, "and obligations.py refuses it with its own numbers"
+
+
 def test_an_all_zero_row_and_a_dead_channel_are_no_trouble():
     rng = np.random.default_rng(10)
     graph = float_graph(rng, ["lstm"], 3, 2, units=4)
