@@ -61,7 +61,7 @@ typedef struct {
     uint16_t inputs, outputs;
     uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
-    uint8_t portable;      /* packed by and for the portable kernel: it has a layer that no variant has */
+    uint8_t portable;      /* packed by and for portable.c: it has a layer that pack.h does not know */
     float reach;
     uint32_t x, fresh, buf; /* bytes from the start of a stream's scratch */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */
@@ -69,6 +69,8 @@ typedef struct {
     size_t bytes;          /* of the packed model */
     size_t edge;           /* mean or sx, padded */
     size_t table;          /* int8: tanh's knots */
+    void (*float_step)(const ernn_float_model *, ernn_float_state *, const float *, float *); /* portable: a variant's own */
+    void (*int8_step)(const ernn_int8_model *, ernn_int8_state *, const int16_t *, int32_t *);
     ernn_packed_layer layer[ERNN_MAX_LAYERS];
 } ernn_packed;
 

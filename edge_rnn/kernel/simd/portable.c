@@ -185,6 +185,7 @@ static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *mem
     header->precision = graph->precision, header->layers = graph->layers, header->reach = graph->reach;
     header->inputs = graph->layer[0].inputs, header->outputs = graph->layer[graph->layers - 1].units;
     header->portable = 1;
+    header->float_step = ernn_float_step, header->int8_step = ernn_int8_step;
     header->edge = first; /* here: where the model struct lies */
     lay_out_stream(graph, header);
     header->bytes = (graph->precision == ERNN_INT8 ? pack_int8 : pack_float)(graph, memory, first);
@@ -208,7 +209,7 @@ static void carry(const ernn_packed *model, uint8_t *scratch, uint8_t *const *st
 static void step_int(const ernn_packed *model, uint8_t *scratch, const int16_t *xq, int32_t *y) {
     ernn_int8_state state = {(int16_t *)scratch, (int32_t *)(scratch + model->x), (int16_t *)(scratch + model->buf),
                              (int16_t *)(scratch + model->fresh)};
-    ernn_int8_step((const ernn_int8_model *)((const uint8_t *)model + model->edge), &state, xq, y);
+    model->int8_step((const ernn_int8_model *)((const uint8_t *)model + model->edge), &state, xq, y);
 }
 
 static int beyond(const float *x, size_t n, float reach) {
@@ -222,7 +223,7 @@ static ernn_status step(const ernn_packed *model, uint8_t *scratch, const float 
     if (beyond(x, model->inputs, model->reach)) return ERNN_NOT_FINITE;
     if (model->precision == ERNN_FLOAT32) {
         ernn_float_state state = {(float *)scratch, (float *)(scratch + model->fresh)};
-        ernn_float_step(inner, &state, x, y);
+        model->float_step(inner, &state, x, y);
         return ERNN_OK;
     }
     int32_t *logits = (int32_t *)(scratch + model->scratch_bytes) - model->outputs;

@@ -1,7 +1,9 @@
 /* One instruction set's variant of the host kernel. Compiled once per set with its own flags and
  * -DERNN_VARIANT=name; nothing in it is visible but ernn_isa_<name>.
  */
+#include "own.h"
 #include "shape.h"
+#include "layers.h"
 #include "pack.h"
 
 static int has_variant(const ernn_host_graph *graph) {
@@ -11,7 +13,13 @@ static int has_variant(const ernn_host_graph *graph) {
 }
 
 static void pack_any(const ernn_host_graph *graph, ernn_packed *header, uint8_t *memory) {
-    (has_variant(graph) ? pack : ernn_isa_portable.pack)(graph, header, memory);
+    if (has_variant(graph)) {
+        pack(graph, header, memory);
+        return;
+    }
+    ernn_isa_portable.pack(graph, header, memory);
+    header->float_step = ernn_float_step, header->int8_step = ernn_int8_step;
+    if (memory) memcpy(memory, header, sizeof *header);
 }
 
 static ernn_status run(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, size_t steps,
