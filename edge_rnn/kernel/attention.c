@@ -30,6 +30,7 @@ void ernn_feedforward_float(const ernn_float_layer *layer, const float *x, float
     for (unsigned j = 0; j < n; j++) out[j] += x[j];
 }
 
+#ifndef ERNN_VARIANT /* simd/layers.h */
 /* softmax(q . k / sqrt(width) + bias) v of one head over the rows from `first` on; the largest score is taken away first. */
 static void head(const float *q, const float *k, const float *v, const float *bias, unsigned first, unsigned rows, unsigned width,
                  unsigned units, float *score, float *out) {
@@ -47,6 +48,7 @@ static void head(const float *q, const float *k, const float *v, const float *bi
     }
     for (unsigned j = 0; j < width; j++) out[j] /= total;
 }
+#endif
 
 void ernn_attend_float(const ernn_float_layer *layer, const float *qkv, float *state, float *score, float *mixed) {
     const unsigned n = layer->units, W = layer->past, width = n / layer->heads;

@@ -36,6 +36,7 @@ void ernn_fastgrnn_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t 
     ernn_gru_h(s, h, layer->units);
 }
 
+#ifndef ERNN_VARIANT /* simd/layers.h */
 void ernn_fastgrnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new) {
     const unsigned I = layer->inputs, H = layer->units;
     for (unsigned unit = 0; unit < H; unit++) {
@@ -44,3 +45,4 @@ void ernn_fastgrnn_float(const ernn_float_layer *layer, const float *x, const fl
         h_new[unit] = (layer->zeta[0] * (1.0f - z) + layer->nu[0]) * ernn_tanhf(a + layer->bn[unit]) + z * h[unit];
     }
 }
+#endif

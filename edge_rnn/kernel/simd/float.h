@@ -16,14 +16,18 @@ typedef struct {
     size_t x_stride, h_stride, out_stride; /* c has h's */
 } place;
 
-INLINE vf tanh_(vf x) {
-    const vi sign = (vi)x & splati(INT32_MIN);
-    const vf a = minf((vf)((vi)x ^ sign), splat(ERNN_TANH_LIMIT)) * ERNN_TANH_SCALE;
+/* 2^a, |a| < 126 */
+INLINE vf exp2_(vf a) {
     const vf rounded = a + ERNN_TANH_ROUND, f = a - (rounded - ERNN_TANH_ROUND), ff = f * f;
     const vf p = (ERNN_TANH_P1 * f + 1.0f) + (ERNN_TANH_P3 * f + ERNN_TANH_P2) * ff +
                  (ERNN_TANH_P5 * f + ERNN_TANH_P4) * (ff * ff);
-    const vf e = (vf)((vi)p + ((vi)rounded << 23));
-    return (vf)((vi)(1.0f - 2.0f / (1.0f + e)) ^ sign);
+    return (vf)((vi)p + ((vi)rounded << 23));
+}
+
+INLINE vf tanh_(vf x) {
+    const vi sign = (vi)x & splati(INT32_MIN);
+    const vf a = minf((vf)((vi)x ^ sign), splat(ERNN_TANH_LIMIT)) * ERNN_TANH_SCALE;
+    return (vf)((vi)(1.0f - 2.0f / (1.0f + exp2_(a))) ^ sign);
 }
 
 INLINE vf sigmoid_(vf half) { return 0.5f + 0.5f * tanh_(half); }

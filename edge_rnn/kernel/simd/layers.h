@@ -1,10 +1,9 @@
 /* Every kind of layer with one instruction set's products: the portable kernel's files once more, as they are, but with
- * the two functions below in the place of ernn_dotf and ernn_times. For networks with a layer that pack.h does not know:
- * portable.c packs them, keeps their states and calls the two steps that come of it (variant.c).
+ * vectors in the place of ernn_dotf, ernn_times, a FastGRNN's gates and a softmax. For networks with a layer that pack.h
+ * does not know: portable.c packs them, keeps their states and calls the two steps that come of it (variant.c).
  */
 #include "../ernn_fixed.h"
 #include "../ernn_real.h"
-#include "vec.h"
 
 INLINE float sum_of(vf v) {
 #if V == 16
@@ -95,6 +94,48 @@ void ernn_times(const ernn_int8_matrix *matrix, unsigned row, unsigned rows, con
         int32_t acc[4];
         w = four_rows(w, x, matrix->columns, acc);
         UNROLL for (int r = 0; r < 4; r++) out[r] = add[r] + ernn_requant(acc[r], m[r], matrix->k, matrix->shift);
+    }
+}
+
+INLINE int lanes(unsigned n) { return n < V ? (int)n : V; }
+
+void ernn_fastgrnn_float(const ernn_float_layer *layer, const float *x, const float *h, float *h_new) {
+    const unsigned I = layer->inputs, H = layer->units;
+    for (unsigned unit = 0; unit < H; unit++)
+        h_new[unit] = product_of(layer->w_ih + (size_t)unit * I, x, I) + product_of(layer->w_hh + (size_t)unit * H, h, H);
+    for (unsigned unit = 0; unit < H; unit += V) {
+        const int n = lanes(H - unit);
+        const vf a = headf(h_new + unit, n), z = sigmoid_(0.5f * (a + headf(layer->b + unit, n)));
+        const vf t = tanh_(a + headf(layer->bn + unit, n));
+        put(h_new + unit, (layer->zeta[0] * (1.0f - z) + layer->nu[0]) * t + z * headf(h + unit, n), n);
+    }
+}
+
+/* What attention.c's `head` does: softmax(q . k / sqrt(width) + bias) v over the rows from `first` on. */
+static void head(const float *q, const float *k, const float *v, const float *bias, unsigned first, unsigned rows, unsigned width,
+                 unsigned units, float *score, float *out) {
+    const float scale = 1.0f / ernn_sqrtf((float)width);
+    float most = 0.0f;
+    for (unsigned t = first; t < rows; t++) {
+        score[t] = product_of(q, k + (size_t)t * units, width) * scale + bias[t];
+        most = t == first || score[t] > most ? score[t] : most;
+    }
+    for (unsigned t = first; t < rows; t += V) {
+        const int n = lanes(rows - t);
+        put(score + t, exp2_(maxf(headf(score + t, n) - most, splat(-87.0f)) * (0.5f * ERNN_TANH_SCALE)), n);
+    }
+    vf total = {0};
+    for (unsigned t = first; t < rows; t += V) total += headf(score + t, lanes(rows - t));
+    const float share = 1.0f / sum_of(total);
+    for (unsigned j = 0; j < width; j += V) {
+        const int n = lanes(width - j);
+        const float *row = v + (size_t)first * units + j;
+        vf mixed[4] = {{0}};
+        unsigned t = first;
+        for (; t + 4 <= rows; t += 4)
+            UNROLL for (int chain = 0; chain < 4; chain++, row += units) mixed[chain] += score[t + chain] * headf(row, n);
+        for (; t < rows; t++, row += units) mixed[0] += score[t] * headf(row, n);
+        put(out + j, ((mixed[0] + mixed[1]) + (mixed[2] + mixed[3])) * share, n);
     }
 }
 

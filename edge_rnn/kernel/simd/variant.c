@@ -3,8 +3,8 @@
  */
 #include "own.h"
 #include "shape.h"
-#include "layers.h"
 #include "pack.h"
+#include "layers.h"
 
 static int has_variant(const ernn_host_graph *graph) {
     for (int l = 0; l < graph->layers; l++)
