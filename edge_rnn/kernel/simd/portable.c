@@ -1,5 +1,6 @@
 /* The portable kernel behind the host's interface: what firmware runs, on the host. Slow (no SIMD), the reference of
- * every variant, and the only one where the compiler knows no vector extensions.
+ * every variant, and the only one where the compiler knows no vector extensions. Variants pack and keep states here too
+ * for networks that pack.h does not know, but give their own steps (layers.h).
  */
 #include <string.h>
 
