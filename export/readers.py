@@ -221,6 +221,9 @@ def _label_rows(path: Path) -> list[dict[str, str]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}): expected recording, start, stop, label, subject") from error
     missing = sorted({"recording", "start", "stop", "label"} - columns)
+    strange = sorted(columns - {"recording", "start", "stop", "label", "subject"})
+    if strange and "subject" not in columns:
+        raise DataError(f"{path} has no column subject but {', '.join(strange)}: name the column of people subject")
     if missing or not rows:
         raise DataError(f"{path} lacks {', '.join(missing) or 'rows'}: expected recording, start, stop, label, subject")
     return rows

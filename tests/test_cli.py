@@ -124,6 +124,12 @@ def test_strict_makes_a_malformed_line_an_error_with_its_number(bundle, recordin
     assert "line 642" in capsys.readouterr().err
 
 
+def test_a_source_of_which_nothing_can_be_read_is_an_error_that_names_the_columns(bundle, recording, capsys):
+    recording.write_text("when,what\n1,2\n3,4\n")
+    assert main(["run", str(bundle), "--source", str(recording)]) == 3
+    assert "could be read as a sample: the model wants ax [" in capsys.readouterr().err
+
+
 def test_verify_says_bit_exact_for_every_engine_here(bundle, capsys):
     assert main(["verify", str(bundle), "--steps", "200", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -190,6 +190,7 @@ def test_an_npz_with_sequence_numbers_is_cut_at_a_long_hole(npz):
         ("labels.csv", LABELS + "walk2,zero,1,walk,bo\n", "whole numbers"),
         ("labels.csv", LABELS.replace("bo", ""), "1 of 2 recordings"),
         ("labels.csv", "recording,start\n", "lacks label, stop"),
+        ("labels.csv", LABELS.replace("subject", "person"), "no column subject but person"),
         ("meta.json", "{}", "lacks fs"),
         ("meta.json", "{", "cannot be read"),
         ("meta.json", '{"fs": 50, "classes": ["walk"]}', "unknown label 'rest'"),

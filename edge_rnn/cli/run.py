@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from ..endpoints.sources import Source
@@ -107,9 +107,12 @@ def run(
         for sentence in summary.warnings(report, bare[url], None if resample else clock):
             print(f"edge-rnn: {url}: {sentence}", file=sys.stderr)
         print(json.dumps(said) if as_json else summary.text(said), file=sys.stderr)
-    for report in reports.values():
+    for url, report in reports.items():
         if report.lost is not None:
             raise report.lost
+        if bare[url].malformed and not report.samples["received"]:
+            wanted = ", ".join(f"{c.name} [{c.unit}]" for c in model.manifest.channels)
+            raise SourceError(f"nothing that came from {url} could be read as a sample: the model wants {wanted}")
 
 
 @contextmanager
