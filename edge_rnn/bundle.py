@@ -16,6 +16,7 @@ import numpy as np
 from .arrays import Array, unpack_arrays, unpack_zip
 from .errors import BundleError
 from .graph import Graph
+from .looks import BUNDLE, TORCH, ZIP, looks_like
 from .manifest import Manifest
 
 MAX_BUNDLE_BYTES = 64 << 20
@@ -57,9 +58,7 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
     """Read a bundle from bytes; raises BundleError with what was expected and what came."""
     if len(blob) > MAX_BUNDLE_BYTES:
         raise BundleError(f"{what} is larger than {MAX_BUNDLE_BYTES >> 20} MiB, no small network needs that")
-    members = unpack_zip(blob, what)
-    for name in sorted(set(MEMBERS) - set(members)):
-        raise BundleError(f"{what} lacks {name}: expected a bundle with {', '.join(MEMBERS)}")
+    members = _members(blob, what)
     manifest = Manifest.from_json(members["manifest.json"])
     _check_hashes(manifest, members, what)
     stored = unpack_arrays(members["weights.npz"], f"{what}: weights.npz")
@@ -74,6 +73,21 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
         raise BundleError(f"{what}: the manifest's states are not those of its layers")
     digest = hashlib.sha256(blob).hexdigest()
     return Bundle(manifest, graph, members["model.onnx"], members["golden.npz"], digest)
+
+
+def _members(blob: bytes, what: str) -> dict[str, bytes]:
+    """What a bundle consists of; a file of another kind is called what it is."""
+    try:
+        members = unpack_zip(blob, what)
+        for name in sorted(set(MEMBERS) - set(members)):
+            raise BundleError(f"{what} lacks {name}, expected {', '.join(MEMBERS)}: copy or export it again")
+    except BundleError as error:
+        kind = looks_like(blob)
+        if kind in (BUNDLE, ZIP):
+            raise
+        todo = f"of a checkpoint edge-rnn export {what} makes one" if kind == TORCH else "edge-rnn export makes one"
+        raise BundleError(f"{what} is {kind}, expected a bundle (.ernn): {todo}") from error
+    return members
 
 
 def _check_hashes(manifest: Manifest, members: dict[str, bytes], what: str) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from .engine import F32
 from .errors import DataError
 from .keys import I64
+from .looks import looks_like
 
 FORMAT = 1
 MAGIC = b"ERNB"
@@ -124,7 +125,7 @@ def decode(blob: bytes, damage: Damage | None = None) -> Iterator[Block]:
             raise DataError("this is no recording of ours: its first whole block is not a header")
         yield item
     if channels is None:
-        raise DataError("this is no recording of ours: expected a .ernrec file that begins with a header")
+        raise DataError(f"this is {looks_like(blob)}, expected a recording (.ernrec) that begins with a header")
 
 
 def continues(before: Chunk, after: Chunk) -> bool:

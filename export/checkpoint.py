@@ -18,6 +18,7 @@ from torch import Tensor
 
 from edge_rnn.arrays import Array
 from edge_rnn.errors import DataError, EdgeRnnError
+from edge_rnn.looks import TORCH, ZIP, kind_of
 
 from .networks import Network
 
@@ -125,6 +126,11 @@ def load_plain(path: str | Path, what: str) -> dict[str, Any]:
     try:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds: pickle, zip, runtime, eof
+        kind = kind_of(path)
+        if kind not in (TORCH, ZIP):
+            raise DataError(
+                f"{path} is not a readable {what}, it is {kind}: give what `edge-rnn train` made"
+            ) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is not a readable {what} ({reason}): truncated, damaged or made elsewhere") from error
     if not isinstance(plain, dict):

@@ -6,7 +6,7 @@ Plain numbers and recordings; no torch here. The numbers were chosen on training
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -64,7 +64,7 @@ class EventRecipe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

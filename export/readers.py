@@ -18,6 +18,7 @@ import numpy.typing as npt
 from edge_rnn.arrays import Array
 from edge_rnn.errors import DataError
 from edge_rnn.keys import I64
+from edge_rnn.looks import ARRAYS, ZIP, kind_of
 from edge_rnn.manifest import GapPolicy
 
 from .datasets import UNKNOWN, UNKNOWN_CLASSES, Ints, Recordings
@@ -151,6 +152,8 @@ def _load_arrays(path: Path) -> dict[str, Array]:
             raise DataError(
                 f"{path} holds pickled objects (ragged rows?): expected plain numbers and strings"
             ) from error
+        if path.is_file() and (kind := kind_of(path)) not in (ARRAYS, ZIP):
+            raise DataError(f"{path} is not a readable .npz, it is {kind}") from error
         raise DataError(f"{path} is not a readable .npz ({error}): it is truncated or damaged") from error
 
 

@@ -141,6 +141,11 @@ class Info(Plain):
     result: int = 0  # 0: logits, 1: a class
     options: int = 0  # bit 0: takes BLOB
 
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second, 0 when the board does not say."""
+        return self.rate_mhz / 1000
+
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
         """Read a payload, to which a later minor version may have added fields; raises LinkError."""

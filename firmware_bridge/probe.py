@@ -86,7 +86,7 @@ def _conclude(link: Link, sniffer: Sniffer, found: Found) -> None:
         info = link.info
         found.format, found.channels = "wire", info.channels or info.inputs
         found.role = Role(info.role).name.lower()
-        found.rate_hz = info.rate_mhz / 1000 if info.rate_mhz else found.rate_hz
+        found.rate_hz = info.rate_hz or found.rate_hz
         if info.model_kind:
             kind = ModelKind(info.model_kind).name.lower() if info.model_kind <= ModelKind.OTHER else "unknown"
             found.model, found.model_hash = (

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from broker import Broker
 
 from edge_rnn.engines.numpy import open_graph
 from edge_rnn.graph import GATES, Graph, Layer
@@ -55,3 +56,12 @@ def noise() -> np.ndarray:
     rng = np.random.default_rng(7)
     slow = np.repeat(rng.normal(0, 1.5, (40, 3)), 10, axis=0)
     return (slow + rng.normal(0, 0.3, (400, 3))).astype(np.float32)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A real mosquitto that runs; skipped where there is none."""
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.kill()

@@ -5,9 +5,9 @@ import threading
 
 import numpy as np
 import pytest
-from broker import Broker
 from daemon_rig import noise, write_config, write_model
-from test_daemon_service import Tap, until
+from test_daemon_service import Tap
+from waiting import until
 
 from edge_rnn.daemon.commands import answer
 from edge_rnn.daemon.config import parse_config, read_config
@@ -81,14 +81,6 @@ def test_what_only_mqtt_can_is_refused_elsewhere(tmp_path, key):
     text = write_config(tmp_path, source="x.csv", model="m", sink=f'url = "out.jsonl"\n{key}').read_bytes()
     with pytest.raises(UsageError, match="is for mqtt:// sinks"):
         parse_config(text)
-
-
-@pytest.fixture
-def broker(tmp_path):
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from daemon_rig import noise, write_config, write_model
-from test_daemon_service import Tap, until
+from test_daemon_service import Tap
+from waiting import until
 
 from edge_rnn.daemon import clients, lane
 from edge_rnn.daemon.config import read_config

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from daemon_rig import noise, write_config, write_model
 from prometheus_client.parser import text_string_to_metric_families
-from test_daemon_service import Tap, until
+from test_daemon_service import Tap
+from waiting import until
 
 from edge_rnn.daemon.config import parse_config, read_config
 from edge_rnn.daemon.service import Service

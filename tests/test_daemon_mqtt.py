@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from broker import Broker
 from test_daemon_store import events
+from waiting import until
 
 pytest.importorskip("paho.mqtt.client")
 from paho.mqtt.client import Client
@@ -91,21 +91,14 @@ class Sending:
         self.store.close()
 
 
-@pytest.fixture
-def broker(tmp_path):
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.kill()
-
-
 def test_r7_an_outage_is_spooled_and_drained_in_order(tmp_path, broker, capsys):
     consumer, sending = Consumer(broker.port), Sending(tmp_path, broker.port)
     sending.tell(0, 100)
     assert consumer.wait(100, 20) == 100
-    assert True in consumer.online, "the status says that the device is there"
+    assert until(lambda: consumer.online[-1:] == [True]), "the status says that the device is there"
     consumer.joined.clear()
     broker.stop()
+    consumer.online.clear()
     sending.tell(100, EVENTS)
     broker.start()
     assert consumer.joined.wait(20)
@@ -119,7 +112,9 @@ def test_r7_an_outage_is_spooled_and_drained_in_order(tmp_path, broker, capsys):
     assert consumer.numbers == list(range(100 + EVENTS))
     assert consumer.seen.lost == 0
     assert rate > 300  # promised: 1,000/s on an idle machine
+    assert until(lambda: consumer.online[-1:] == [True]), "the status says that the device is there again"
     sending.close()
+    assert until(lambda: consumer.online[-1:] == [False]), "the status says that the device left"
     consumer.close()
 
 

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from daemon_rig import COMMAND, noise, reference, write_config, write_model, write_recording
+from waiting import until
 
 from edge_rnn.cli.main import main
 from edge_rnn.daemon.config import read_config
@@ -27,13 +28,6 @@ from edge_rnn.recording import Chunk
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "rig.ernn")
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
 
 
 def told(path):

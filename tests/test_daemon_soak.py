@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from daemon_load import DETECTOR
 from daemon_rig import write_model
-from test_daemon_service import Tap, until
+from test_daemon_service import Tap
+from waiting import until
 
 from edge_rnn.daemon.config import parse_config
 from edge_rnn.daemon.service import Service

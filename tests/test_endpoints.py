@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import model_of, random_float_graph
 from test_pipeline import Memory
+from waiting import until
 
 from edge_rnn import pipeline
 from edge_rnn.endpoints import blocks
@@ -46,13 +46,6 @@ def free_port(kind=socket.SOCK_STREAM):
     with closing(socket.socket(socket.AF_INET, kind)) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing came in time"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("family", ["tcp", "unix"])
@@ -97,7 +90,7 @@ def test_datagrams_are_whole_lines():
         sink.write(["1,2"])
         return len(rows) > 0
 
-    until(send)
+    assert until(send)
     sent = len(rows)
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as bare:
         bare.sendto(b"3,4", ("127.0.0.1", port))
@@ -112,40 +105,24 @@ def test_a_growing_file_is_followed_through_truncation_and_rotation(tmp_path):
     path, rows = tmp_path / "x.csv", []
     path.write_text("1,2\n3")
     in_thread(collect, f"follow:{path}", 5, rows)
-    until(lambda: rows == [[1, 2]])
+    assert until(lambda: rows == [[1, 2]])
     with path.open("a") as file:
         file.write(",4\n")
-    until(lambda: rows[-1] == [3, 4])
+    assert until(lambda: rows[-1] == [3, 4])
     path.write_text("5,6\n")
-    until(lambda: rows[-1] == [5, 6])
+    assert until(lambda: rows[-1] == [5, 6])
     os.rename(path, tmp_path / "x.old")
     time.sleep(0.15)
     path.write_text("7,8\n9,9\n")
-    until(lambda: rows[-1] == [9, 9])
+    assert until(lambda: rows[-1] == [9, 9])
     assert rows == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 9]]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    """mosquitto on a free port of this machine."""
-    found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.skip("no mosquitto here: apt-get install mosquitto")
-    port = free_port()
-    config = tmp_path_factory.mktemp("broker") / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([found, "-c", str(config)], stderr=subprocess.DEVNULL)
-    until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-    yield f"mqtt://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(10)
 
 
 def test_samples_and_events_go_through_a_broker(broker):
     rows = []
-    reader = in_thread(collect, f"{broker}/imu", 50, rows)
-    sink = open_sink(f"{broker}/imu")
-    until(lambda: (sink.write(["1,2"]), len(rows) > 0)[1])
+    reader = in_thread(collect, f"{broker.url}/imu", 50, rows)
+    sink = open_sink(f"{broker.url}/imu")
+    assert until(lambda: (sink.write(["1,2"]), len(rows) > 0)[1])
     sink.write([f"{i},7" for i in range(50)])
     reader.join(10)
     counted = [row[0] for row in rows if row[1] == 7]
@@ -157,7 +134,7 @@ def test_an_mqtt_url_without_host_broker_or_topic_is_told(broker):
     with pytest.raises(UsageError, match="topic"):
         open_sink("mqtt://host")
     with pytest.raises(UsageError, match="no \\+"):
-        open_sink(f"{broker}/a/#")
+        open_sink(f"{broker.url}/a/#")
     with pytest.raises(SourceError, match="cannot connect"):
         open_sink(f"mqtt://127.0.0.1:{free_port()}/x")
 

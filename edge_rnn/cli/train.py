@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,12 +58,14 @@ def train(
     With --events the network learns when something begins and ends, on whole recordings with its state carried: then
     `edge-rnn export`, `edge-rnn tune` on the people it held out, and `edge-rnn run`. Such a run is not resumed.
     """
+    common: dict[str, Any] = {"arch": arch, "hidden": hidden, "layers": layers, "seed": seed, "out": out}
+    common["settings"] = pairs(settings or [])
     if events:
         windows = {"--epochs": epochs, "--tbptt": tbptt, "--qat": qat, "--resume": resume, "--diagnose": diagnose}
         misplaced = [name for name, value in windows.items() if value]
         if misplaced:
             raise UsageError(f"{', '.join(misplaced)} cannot be given with --events: --set steps=2000 is its length")
-        _train_events(data, events, merge, (arch, hidden, layers, seed), out, pairs(settings or []), as_json)
+        _train_events(data, events, merge, as_json, common)
         return
     if merge:
         raise UsageError("--merge goes with --events")
@@ -72,16 +74,11 @@ def train(
     workshop = outside("train")
     result = workshop.train(
         data,
-        arch,
-        hidden,
-        layers=layers,
+        **common,
         epochs=epochs,
-        seed=seed,
-        out=out,
         resume=resume,
         tbptt=tbptt,
         qat=qat,
-        settings=pairs(settings or []),
         diagnose=diagnose,
         progress=workshop.show_bar,
     )
@@ -108,30 +105,12 @@ def train(
     )
 
 
-def _train_events(
-    data: str,
-    events: list[str],
-    merge: str,
-    network: tuple[str, int | None, int | None, int],
-    out: Path,
-    settings: dict[str, str],
-    as_json: bool,
-) -> None:
+def _train_events(data: str, events: list[str], merge: str, as_json: bool, common: dict[str, Any]) -> None:
     from ..outside import outside
 
     workshop = outside("train --events")
-    arch, hidden, layers, seed = network
     result = workshop.train_for_events(
-        data,
-        events,
-        merges=workshop.parse_merge(merge),
-        arch=arch,
-        hidden=hidden,
-        layers=layers,
-        seed=seed,
-        out=out,
-        settings=settings,
-        progress=workshop.show_bar,
+        data, events, merges=workshop.parse_merge(merge), progress=workshop.show_bar, **common
     )
     figures = {
         "checkpoint": str(result.checkpoint),

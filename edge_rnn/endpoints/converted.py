@@ -9,34 +9,15 @@ import numpy as np
 
 from ..recording import Chunk
 from .sources import Source
+from .wrapped import Wrapped
 
 
-class Converted:
+class Converted(Wrapped):
     """Wraps a source; `factors` has one for each of its channels."""
 
     def __init__(self, source: Source, factors: Sequence[float]) -> None:
-        self._source = source
+        super().__init__(source)
         self._factors = np.array(factors, np.float64)
-
-    @property
-    def malformed(self) -> int:
-        """Lines that were skipped."""
-        return self._source.malformed
-
-    @property
-    def reports(self) -> list[str]:
-        """What was wrong with the first of them."""
-        return self._source.reports
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The source's."""
-        return self._source.channels
-
-    @property
-    def rate_hz(self) -> float:
-        """The source's."""
-        return self._source.rate_hz
 
     def __iter__(self) -> Iterator[Chunk]:
         """The source's chunks, converted; rounded to float32 once."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import SourceError
 from ..recording import Chunk
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
     from .sources import Source
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 LIMIT_SAMPLES = 1 << 16
 
 
-class Live:
+class Live(Wrapped):
     """Wraps a source; iterate it from one thread."""
 
     def __init__(self, source: Source, limit: int = LIMIT_SAMPLES, *, drop: bool = True) -> None:
-        self._source = source
+        super().__init__(source)
         self._limit, self._drop = limit, drop
         self._queue: deque[Chunk] = deque()
         self._waiting = 0
@@ -42,26 +43,6 @@ class Live:
     def dropped(self) -> int:
         """Samples that nobody had time for."""
         return self._dropped + getattr(self._source, "dropped", 0)
-
-    @property
-    def malformed(self) -> int:
-        """Lines that were skipped."""
-        return self._source.malformed
-
-    @property
-    def reports(self) -> list[str]:
-        """What was wrong with the first of them."""
-        return self._source.reports
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The source's."""
-        return self._source.channels
-
-    @property
-    def rate_hz(self) -> float:
-        """The source's."""
-        return self._source.rate_hz
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks as they come, until the source ends or `close`."""

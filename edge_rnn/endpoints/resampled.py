@@ -13,33 +13,24 @@ from ..keys import I64
 from ..recording import Chunk
 from ..resample import Resampler
 from .sources import Source
+from .wrapped import Wrapped
 
 MEASURED = 100
 """Samples whose times are looked at where the source does not say its rate."""
 
 
-class Resampled:
+class Resampled(Wrapped):
     """Wraps a source; without `source_hz` its own rate holds, and where it has none its times say."""
 
     def __init__(self, source: Source, rate_hz: float, source_hz: float = 0.0) -> None:
-        self._source, self._given_hz = source, source_hz
-        self.rate_hz = rate_hz
+        super().__init__(source)
+        self._rate_hz, self._given_hz = rate_hz, source_hz
         self.clock = RateEstimate(rate_hz)
 
     @property
-    def malformed(self) -> int:
-        """Lines that were skipped."""
-        return self._source.malformed
-
-    @property
-    def reports(self) -> list[str]:
-        """What was wrong with the first of them."""
-        return self._source.reports
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The source's."""
-        return self._source.channels
+    def rate_hz(self) -> float:
+        """The model's."""
+        return self._rate_hz
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks on the model's grid; raises UsageError where nothing tells the source's rate."""

@@ -36,7 +36,7 @@ class SerialSource:
     def rate_hz(self) -> float:
         """Samples a second as the board says, 0 when it does not."""
         info = self.reader.info
-        return info.rate_mhz / 1000 if info else 0.0
+        return float(info.rate_hz) if info else 0.0
 
     @property
     def malformed(self) -> int:

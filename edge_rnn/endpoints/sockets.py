@@ -100,7 +100,7 @@ class FrameDecoder:
     def rate_hz(self) -> float:
         """As INFO says."""
         info = self._receiver.info
-        return info.rate_mhz / 1000 if info else 0.0
+        return float(info.rate_hz) if info else 0.0
 
     @property
     def malformed(self) -> int:
