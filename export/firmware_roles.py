@@ -20,7 +20,16 @@ from .c_header import comment
 CSV = "csv"
 ROLES = {"sensor": 1, "inference": 2, "node": 3}
 """Role -> its number on the wire."""
-WIRE = ("ernn_frame.h", "ernn_link.h", "ernn_crc.c", "ernn_frame.c", "ernn_link.c")
+WIRE = (
+    "ernn_frame.h",
+    "ernn_link.h",
+    "ernn_link_inner.h",
+    "ernn_crc.c",
+    "ernn_frame.c",
+    "ernn_link.c",
+    "ernn_link_model.c",
+    "ernn_link_stream.c",
+)
 BLOB = ("ernn_blob.h", "ernn_blob.c")
 KINDS = {"rnn": 1, "gru": 2, "lstm": 3}
 LARGEST_PAYLOAD = 240

@@ -10,6 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 DEVICE = HERE.parent / "firmware_bridge" / "device"
+LINK = ["ernn_frame", "ernn_crc", "ernn_link", "ernn_link_model", "ernn_link_stream"]
+"""The device's end without BLOB."""
 STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"]
 SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 

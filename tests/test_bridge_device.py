@@ -11,7 +11,7 @@ import subprocess
 import zlib
 
 import pytest
-from c_tools import DEVICE, HERE, SANITIZE, STRICT, compile_c, frame_sources, run
+from c_tools import DEVICE, HERE, LINK, SANITIZE, STRICT, compile_c, frame_sources, run
 from edge_rnn.firmware_bridge.board import Board
 from edge_rnn.firmware_bridge.framing import Decoder, Frame, encode
 from edge_rnn.firmware_bridge.link import Link
@@ -19,7 +19,7 @@ from edge_rnn.firmware_bridge.messages import Data, Role
 from edge_rnn.firmware_bridge.window import Answered
 from lossy_wire import HASH, LossyWire, Mixer, inference_info, sensor_info
 
-SOURCES = ["ernn_frame.c", "ernn_crc.c", "ernn_link.c", "ernn_blob.c"]
+SOURCES = [f"{name}.c" for name in (*LINK, "ernn_blob")]
 
 
 class Store:
@@ -257,7 +257,7 @@ def test_the_device_end_fits_a_small_board(tmp_path, role, blob):
         )
         assert int(data) == 0
         sizes[source.stem] = (int(text), int(bss))
-    flash = sum(sizes[name][0] for name in ("ernn_frame", "ernn_crc", "ernn_link"))
+    flash = sum(sizes[name][0] for name in LINK)
     ram = sizes["probe"][1]
     assert sum(bss for name, (_, bss) in sizes.items() if name != "probe") == 0, "no globals"
     print(f"{role.name} blob={blob}: {flash} B flash, {ram} B RAM, blob {sizes['ernn_blob'][0]} B")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_tools import DEVICE, HERE
+from c_tools import DEVICE, HERE, LINK
 from edge_rnn.export.c_image import image
 from edge_rnn.export.firmware_project import project, write_project
 from edge_rnn.firmware_bridge.messages import Role
@@ -242,7 +242,7 @@ def test_the_sensor_sketch_compiles_and_speaks_the_wire(tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("no g++: install it to build the example sketch")
     objects = []
-    for name in ("ernn_frame", "ernn_crc", "ernn_link"):
+    for name in LINK:
         command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-DERNN_LINK_ROLE=1", "-c", DEVICE / f"{name}.c"]
         subprocess.run([*command, "-o", tmp_path / f"{name}.o"], check=True)
         objects.append(tmp_path / f"{name}.o")
