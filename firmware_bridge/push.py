@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from edge_rnn.errors import LinkError
 
+from .exchange import PATIENCE_S, Exchange
 from .link import Link, Opened
 from .messages import Ack, BlobBegin, BlobData, BlobEnd, Info, Nak, Reason
 from .port import Port
@@ -21,7 +22,6 @@ from .window import Answered
 TAKES_BLOB = 1
 TRIES = 3
 """How often a board may find the whole damaged, or come back with the old model, before it is given up."""
-PATIENCE_S = 10.0
 
 Progress = Callable[[int], None]
 
@@ -51,12 +51,11 @@ class Push:
     ) -> None:
         self.port, self.link = port, Link()
         self._image, self._hash, self._progress = image, model_hash, progress
-        self._patience_ns, self._clock_ns = int(patience_s * 1e9), clock_ns
-        self._tries = self._sent = self._reboots = self._opened = 0
+        self._exchange, self._clock_ns = Exchange(port, self.link, patience_s, clock_ns), clock_ns
+        self._tries = self._sent = self._reboots = 0
         self._next: int | None = None  # where the next chunk begins; None: BLOB_BEGIN is not answered yet
         self._asked: dict[int, BlobBegin | BlobData | BlobEnd] = {}
         self._done = False
-        self._live_ns = clock_ns()
 
     def run(self) -> Pushed:
         """Until the board runs the model; raises LinkError when it refuses, or does not answer."""
@@ -66,25 +65,11 @@ class Push:
 
     def _turn(self) -> None:
         """Wait for the wire once, and do what it brings."""
-        now = self._clock_ns()
-        if self.port.up and self.port.opened != self._opened:
-            self._opened = self.port.opened
-            self.link.open(now)
-        self._ask(now)
-        self.link.tick(now)
-        self.port.write(self.link.take())
-        due = self.link.deadline_ns
-        data = self.port.read(0.1 if due is None else min(max((due - now) / 1e9, 0.0), 0.1))
-        now = self._clock_ns()
-        for event in self.link.feed(data, now):
+        for event in self._exchange.turn(self._ask):
             if isinstance(event, Opened):
-                self._live_ns = now
                 self._welcome(event)
             elif isinstance(event, Answered):
-                self._live_ns = now
-                self._answered(self._asked.pop(event.ticket), event.message, now)
-        if now - self._live_ns > self._patience_ns and not self._done:
-            raise LinkError(f"no answer from {self.port.name} for {self._patience_ns / 1e9:g} s")
+                self._answered(self._asked.pop(event.ticket), event.message)
 
     def _welcome(self, opened: Opened) -> None:
         info = opened.info
@@ -119,7 +104,7 @@ class Push:
     def _request(self, message: BlobBegin | BlobData | BlobEnd) -> None:
         self._asked[self.link.request(message, self._clock_ns())] = message
 
-    def _answered(self, asked: BlobBegin | BlobData | BlobEnd, answer: object, now: int) -> None:
+    def _answered(self, asked: BlobBegin | BlobData | BlobEnd, answer: object) -> None:
         if isinstance(answer, Nak) and answer.reason == Reason.DAMAGED and self.link.info:
             self._begin(self.link.info)
         elif isinstance(answer, Nak):
@@ -133,4 +118,4 @@ class Push:
             if self._progress:
                 self._progress(answer.value)
         elif isinstance(asked, BlobEnd):
-            self.link.open(now)  # it begins a session with the new model: ask for it
+            self.link.open(self._clock_ns())  # it begins a session with the new model: ask for it

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from edge_rnn.errors import LinkError
 
+from .exchange import PATIENCE_S, Exchange
 from .link import Link, Opened
 from .messages import (
     Data,
@@ -38,7 +39,6 @@ from .window import Answered
 
 I32 = npt.NDArray[np.int32]
 Each = Callable[[int, I32], None]
-PATIENCE_S = 10.0
 STATS_NS = 100_000_000
 
 
@@ -65,7 +65,8 @@ class Remote:
         self.port, self.link = port, Link(model_hash)
         self.reboots = 0
         self._stats: deque[Stats] = deque(maxlen=1)
-        self._every, self._patience_ns, self._clock_ns = checkpoint_steps, int(patience_s * 1e9), clock_ns
+        self._exchange = Exchange(port, self.link, patience_s, clock_ns)
+        self._every, self._clock_ns = checkpoint_steps, clock_ns
         self._plan: deque[_Asked] = deque()
         self._asked: dict[int, _Asked] = {}
         self._rows: npt.NDArray[np.int16] = np.zeros((0, 0), np.int16)
@@ -75,8 +76,6 @@ class Remote:
         self._checkpoint = (0, b"")
         self._pieces = b""
         self._last = False  # the state after the last step is wanted too
-        self._opened = 0
-        self._live_ns = clock_ns()
         self._info = Info()
         while self.link.info is None:
             self._turn()
@@ -152,35 +151,23 @@ class Remote:
 
     def _turn(self) -> None:
         """Wait for the wire once, and do what it brings."""
-        now = self._clock_ns()
-        if self.port.up and self.port.opened != self._opened:
-            self._opened = self.port.opened
-            self.link.open(now)
-        while self._plan and self.link.room:
-            asked = self._plan.popleft()
-            self._asked[self.link.request(asked.message, now)] = asked
-        self.link.tick(now)
-        self.port.write(self.link.take())
-        due = self.link.deadline_ns
-        data = self.port.read(0.1 if due is None else min(max((due - now) / 1e9, 0.0), 0.1))
-        now = self._clock_ns()
-        for event in self.link.feed(data, now):
+        for event in self._exchange.turn(self._ask):
             if isinstance(event, Opened):
-                self._live_ns, self._info = now, event.info
+                self._info = event.info
                 if event.fresh and self._logits is not None:
                     self.reboots += 1
                     self._asked.clear()
                     self._recover()
             elif isinstance(event, Answered):
-                self._live_ns = now
                 self._answered(self._asked.pop(event.ticket), event.message)
             elif isinstance(event, Stats):
-                self._live_ns = now
                 self._stats.append(event)
-        if now - self._live_ns > self._patience_ns:
-            heard = self.link.damaged
-            hint = f", {heard} damaged frames came: is {self.port.baud} the baud rate?" if heard else ""
-            raise LinkError(f"no answer from {self.port.name} for {self._patience_ns / 1e9:g} s{hint}")
+
+    def _ask(self, now: int) -> None:
+        """As many requests as there is room for."""
+        while self._plan and self.link.room:
+            asked = self._plan.popleft()
+            self._asked[self.link.request(asked.message, now)] = asked
 
     def _answered(self, asked: _Asked, answer: object) -> None:
         if isinstance(answer, Nak):
