@@ -14,8 +14,11 @@ from setuptools.modified import newer_group
 KERNEL = Path("edge_rnn/kernel")
 LAYERS = ["dense.c", "rnn.c", "gru.c", "lstm.c", "fastgrnn.c", "past.c", "attention.c"]
 PORTABLE = [*LAYERS, "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
-HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c", "csv_binding.c", "frames_binding.c", "binding.c"]
+HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c"]
+BOUND = ["arrays", "graph", "kernel", "stepper", "smooth", "csv", "frames"]
 WIRE = Path("firmware_bridge/device")  # the board's own decoder of frames
+BINDING = [KERNEL / "binding.c", *(KERNEL / f"{part}_binding.c" for part in BOUND)]
+SOURCES = [*(KERNEL / name for name in PORTABLE + HOST), *BINDING, WIRE / "ernn_frame.c", WIRE / "ernn_crc.c"]
 
 
 def variants(machine: str) -> dict[str, list[str]]:
@@ -78,7 +81,7 @@ class PerVariant(build_ext):
 
 native = Extension(
     "edge_rnn._native",
-    sources=[*(str(KERNEL / name) for name in PORTABLE + HOST), *(str(WIRE / f"ernn_{n}.c") for n in ("frame", "crc"))],
+    sources=[str(path) for path in SOURCES],
     depends=[str(path) for path in [*sorted(KERNEL.rglob("*.[ch]")), *sorted(WIRE.glob("*.[ch]"))]],
     define_macros=[("Py_LIMITED_API", "0x030B0000"), ("ERNN_LINK_MAX_PAYLOAD", "240")],
     py_limited_api=True,

@@ -2,7 +2,7 @@
  * Everything is padded with zeros to whole vectors, so that padded units stay exactly 0.
  */
 #include "float.h"
-#include "int8.h"
+#include "int8_run.h"
 #include "shape.h"
 
 static size_t align_up(size_t n) { return (n + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN; }

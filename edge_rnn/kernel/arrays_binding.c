@@ -1,0 +1,32 @@
+#include "arrays_binding.h"
+
+#include "simd/host.h"
+
+static size_t item_size(char format) { return format == 'b' ? 1 : format == 'h' ? 2 : format == 'd' ? 8 : 4; }
+
+int ernn_is_format(const Py_buffer *view, char format) {
+    const char *f = view->format;
+    if (!f || (size_t)view->itemsize != item_size(format)) return 0;
+    if (*f == '@' || *f == '=' || (*f == '<' && PY_LITTLE_ENDIAN)) f++;
+    return f[1] == 0 && (*f == format || (format == 'i' && *f == 'l'));
+}
+
+int ernn_take(PyObject *object, Py_buffer *view, char format, Py_ssize_t count, int writable, const char *what) {
+    if (PyObject_GetBuffer(object, view, PyBUF_ND | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0)) < 0) return -1;
+    if (ernn_is_format(view, format) && (count < 0 || view->len == count * view->itemsize)) return 0;
+    PyErr_Format(PyExc_ValueError, "%s: expected %zd items of format '%c', got %zd bytes of '%s'", what, count, format,
+                 view->len, view->format ? view->format : "?");
+    PyBuffer_Release(view);
+    return -1;
+}
+
+void ernn_release(Py_buffer *views, unsigned n) {
+    while (n) PyBuffer_Release(&views[--n]);
+}
+
+void *ernn_aligned(size_t bytes, void **memory) {
+    *memory = PyMem_Malloc(bytes + ERNN_ALIGN);
+    if (!*memory) return PyErr_NoMemory();
+    const size_t off = (size_t)((uintptr_t)*memory % ERNN_ALIGN);
+    return (uint8_t *)*memory + (ERNN_ALIGN - off);
+}
