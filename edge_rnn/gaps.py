@@ -51,7 +51,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive steps to make: x (n, I), the first one's slot, and each one's quality."""
+    """Consecutive steps to make: x (n, I), the first one's slot, and each one's quality, the same for all of them."""
 
     first: int
     x: F32

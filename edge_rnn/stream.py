@@ -19,7 +19,7 @@ from .detect import Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
 from .events import Ended, Event, Gap, Quality, Score, Started
-from .gaps import Counters, Plan, Restart, Segment, Timeline
+from .gaps import DEGRADED, Counters, Plan, Restart, Segment, Timeline
 from .keys import I64
 from .manifest import DetectorParams, GapPolicy
 from .tracks import Decision
@@ -240,7 +240,8 @@ class Stream:
         if cold:
             quality = quality.copy()
             quality[:cold] = WARMUP
-        if cold < rows and self.detector.active:
+        # Nothing is decided on values held for long: to the detector they are a break, as lost samples are.
+        if cold < rows and self.detector.active and segment.quality[0] != DEGRADED:
             decisions = self.detector.push(softmax(logits[cold:]), segment.first + cold)
             events += self.told(decisions, segment.first, quality)
         self._age += rows

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edge_rnn.abreast import Abreast
 from edge_rnn.errors import UsageError
+from edge_rnn.events import Started
 from edge_rnn.manifest import DetectorParams
 from edge_rnn.model import load
 
@@ -23,8 +24,11 @@ def scores(stream):
     return stream.last_scores.tobytes(), stream.last_index.tolist(), stream.last_quality.tolist()
 
 
-# what befalls a stream in a turn: nothing, a sample that is none, a hole in the numbers, a value that stays, a reset
-TURN = st.lists(st.sampled_from(["plain"] * 6 + ["nan", "hole", "stuck", "reset"]), min_size=STREAMS, max_size=STREAMS)
+# what befalls a stream in a turn: nothing, a sample that is none, a hole in the numbers that is held (degraded), one
+# that is too long, a value that stays, a reset
+TURN = st.lists(
+    st.sampled_from(["plain"] * 6 + ["nan", "held", "hole", "stuck", "reset"]), min_size=STREAMS, max_size=STREAMS
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -43,8 +47,8 @@ def test_side_by_side_is_the_same_as_alone(model, turns, rows, numbered):
                 piece[rows // 2, 1] = np.nan
             elif what == "stuck":
                 piece[:, 2] = 0.25
-            elif what == "hole":
-                count[i] += 7
+            elif what in ("held", "hole"):
+                count[i] += 4 if what == "held" else 7
             elif what == "reset":
                 assert alone[i].reset() == abreast[i].reset()
             samples.append(piece)
@@ -57,6 +61,7 @@ def test_side_by_side_is_the_same_as_alone(model, turns, rows, numbered):
             if events is None:
                 events = abreast[i].push(samples[i], None, keys[i])
             assert events == alone[i].push(samples[i], None, keys[i])
+            assert all(event.quality != "degraded" for event in events if isinstance(event, Started))
             assert abreast[i].snapshot() == alone[i].snapshot()
             assert scores(abreast[i]) == scores(alone[i])
     assert done > 0

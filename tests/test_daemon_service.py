@@ -103,6 +103,26 @@ def test_the_test_option_loads_models_and_starts_nothing(tmp_path, model, capsys
     assert main(["daemon", "--config", str(config), "--test"]) == 1
 
 
+def test_nothing_begins_on_values_that_a_stuck_sensor_did_not_send(tmp_path, model):
+    """Each fourth missing sample in a row is `degraded` with the rig's gap policy (3, 4)."""
+    x = noise(6000)
+    for at in range(20, 6000, 11):
+        x[at : at + 4, 1] = np.nan
+    np.savez(tmp_path / "x.npz", x=x, rec_start=[0, 6000], channels=["c0", "c1", "c2"], fs=50.0)
+    config = write_config(tmp_path, source=tmp_path / "x.npz", model=model, sink=f'url = "{tmp_path / "o.jsonl"}"')
+    service = Service(read_config(config))
+    service.start()
+    assert until(lambda: service.finished, 30)
+    assert service.drain(10)
+    assert service.stop()
+    lines = told(tmp_path / "o.jsonl")
+    assert [line["type"] for line in lines].count("fault") == len(range(20, 6000, 11))
+    begun = [line for line in lines if line["type"] == "start"]
+    ended = [line for line in lines if line["type"] == "event" and "reason" not in line]
+    assert {line["quality"] for line in begun} == {line["quality"] for line in ended} == {"ok", "imputed"}
+    assert not {round(line["t"] * 50) % 11 for line in begun} & {(20 + 3) % 11}
+
+
 def test_two_pipelines_share_a_source_and_go_at_their_own_cursors(tmp_path, model):
     recording = write_recording(tmp_path / "x.npz", 5000)
     second = f'[[pipeline]]\nid = "q"\nsource = "s"\nmodel = "{model}"\n'

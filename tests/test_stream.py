@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from int8_models import random_graph, random_layers
 
+from edge_rnn.detect import Detector, softmax
 from edge_rnn.errors import SnapshotError, UsageError
 from edge_rnn.events import Ended, Fault, Gap, Started
 from edge_rnn.stream import QUALITIES
@@ -199,6 +200,32 @@ def test_an_event_has_the_quality_of_the_sample_on_which_it_was_decided(model, n
             assert {event.quality for event in told} == ({"ok"} if x is noise else {"ok", "imputed"})
     stream.push(noise)
     assert all(event.quality == "degraded" for event in stream.reset())
+
+
+@pytest.mark.parametrize("missing", ["bad", "hole"])
+def test_nothing_is_decided_on_values_that_were_held_for_long(model, noise, missing):
+    """What was active stays active, what was about to start begins its minimum again, and the scores say degraded."""
+    x, seq = noise.copy(), np.arange(400)
+    gone = np.zeros(400, bool)
+    for at in range(20, 400, 14):
+        gone[at : at + 8] = True
+    x[gone] = np.nan
+    keys = {"seq": seq}
+    if missing == "hole":
+        x, keys = noise[~gone], {"seq": seq[~gone]}
+    told, logits, index, quality, _ = collect(model.stream(), x, range(1, len(x)), **keys)
+    assert (told, index) == collect(model.stream(), x, **keys)[::2][:2]
+    degraded = {i for i, mark in zip(index, quality, strict=True) if QUALITIES[mark] == "degraded"}
+    begun = {round(event.t_ns / 20e6) for event in told if isinstance(event, Started)}
+    ended = {round(event.t1_ns / 20e6) for event in told if isinstance(event, Ended) and event.reason == "exit"}
+    assert len(begun) > 3
+    assert len(ended) > 3
+    assert not (begun | ended) & degraded
+
+    # the negative control: a detector that is asked about every step does decide there
+    asked = Detector(dict.fromkeys(range(3), QUICK), 50.0)
+    p = softmax(np.array(logits, np.float32)[4:])
+    assert {decision.at for decision in asked.push(p, index[4])} & degraded
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
