@@ -4,8 +4,7 @@
  * A block is NB vectors of units: biases first, then for each input, then for each h, the weights of the gates.
  * Sigmoid's halves are folded at load: sigma(x) = 0.5 + 0.5 tanh(x / 2), so the gates below are tanh values.
  */
-#include "../ernn_tanh.h"
-#include "vec.h"
+#include "real.h"
 
 enum { DENSE = ERNN_DENSE, RNN = ERNN_RNN, GRU = ERNN_GRU, LSTM = ERNN_LSTM };
 
@@ -15,22 +14,6 @@ typedef struct {
     uint8_t *c, *out; /* out is h, or a scratch from which h is copied at the layer's end */
     size_t x_stride, h_stride, out_stride; /* c has h's */
 } place;
-
-/* 2^a, |a| < 126 */
-INLINE vf exp2_(vf a) {
-    const vf rounded = a + ERNN_TANH_ROUND, f = a - (rounded - ERNN_TANH_ROUND), ff = f * f;
-    const vf p = (ERNN_TANH_P1 * f + 1.0f) + (ERNN_TANH_P3 * f + ERNN_TANH_P2) * ff +
-                 (ERNN_TANH_P5 * f + ERNN_TANH_P4) * (ff * ff);
-    return (vf)((vi)p + ((vi)rounded << 23));
-}
-
-INLINE vf tanh_(vf x) {
-    const vi sign = (vi)x & splati(INT32_MIN);
-    const vf a = minf((vf)((vi)x ^ sign), splat(ERNN_TANH_LIMIT)) * ERNN_TANH_SCALE;
-    return (vf)((vi)(1.0f - 2.0f / (1.0f + exp2_(a))) ^ sign);
-}
-
-INLINE vf sigmoid_(vf half) { return 0.5f + 0.5f * tanh_(half); }
 
 #define GATES(kind) ((kind) == GRU ? 3 : (kind) == LSTM ? 4 : 1)
 #define SUMS(kind) ((kind) == GRU || (kind) == LSTM ? 4 : 1) /* GRU keeps n's two halves apart */
@@ -93,14 +76,14 @@ INLINE void block(const int kind, const int S, const int N, const int NB, const 
             const size_t lane = 4 * (size_t)(unit + v * V), mine = (size_t)s * at->h_stride + lane;
             vf h;
             if (kind == GRU) {
-                const vf r = tanh_(gate[0]), z = sigmoid_(gate[N]), half = gate[3 * N];
-                const vf n = tanh_((gate[2 * N] + half) + half * r);
-                h = n + z * (loadf(at->h + mine) - n);
+                const vf r = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->h + mine); /* lost: 1 - z */
+                const vf n = tanh_(gate[2 * N] + gate[3 * N] * r);
+                h = old + lost * (n - old);
             } else if (kind == LSTM) {
-                const vf i = sigmoid_(gate[0]), f = sigmoid_(gate[N]);
-                const vf c = f * loadf(at->c + mine) + i * tanh_(gate[2 * N]);
+                const vf i = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->c + mine); /* lost: 1 - f */
+                const vf c = (old - lost * old) + i * tanh_(gate[2 * N]);
                 storef(at->c + mine, c);
-                h = sigmoid_(gate[3 * N]) * tanh_(c);
+                h = sigmoid_(gate[3 * N]) * tanh_(c * (float)TANH_FOLD);
             } else {
                 h = relu ? maxf(gate[0], (vf){0}) : kind == RNN ? tanh_(gate[0]) : gate[0];
             }

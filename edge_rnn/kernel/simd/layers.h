@@ -105,8 +105,8 @@ void ernn_fastgrnn_float(const ernn_float_layer *layer, const float *x, const fl
         h_new[unit] = product_of(layer->w_ih + (size_t)unit * I, x, I) + product_of(layer->w_hh + (size_t)unit * H, h, H);
     for (unsigned unit = 0; unit < H; unit += V) {
         const int n = lanes(H - unit);
-        const vf a = headf(h_new + unit, n), z = sigmoid_(0.5f * (a + headf(layer->b + unit, n)));
-        const vf t = tanh_(a + headf(layer->bn + unit, n));
+        const vf a = headf(h_new + unit, n), z = sigmoid_((float)SIGMOID_FOLD * (a + headf(layer->b + unit, n)));
+        const vf t = tanh_((float)TANH_FOLD * (a + headf(layer->bn + unit, n)));
         put(h_new + unit, (layer->zeta[0] * (1.0f - z) + layer->nu[0]) * t + z * headf(h + unit, n), n);
     }
 }

@@ -72,19 +72,22 @@ static long row_of(const ernn_host_layer *from, int gate, int unit) {
     return unit < from->units ? (long)gate * from->units + unit : -1;
 }
 
-/* Sigmoid's inner half, and GRU's r * (hidden part of n) = (1 + tanh) / 2 * ..., are folded into the weights. */
-static float fold(int kind, int sum) {
-    if (kind == ERNN_GRU) return sum == 2 ? 1.0f : 0.5f;
-    return kind == ERNN_LSTM && sum != 2 ? 0.5f : 1.0f;
+/* What tanh_ and sigmoid_ want to have in the weights (real.h). A GRU's z and an LSTM's f are kept as 1 - z and 1 - f. */
+static double fold(const ernn_host_layer *from, int sum) {
+    const int gated = from->kind == ERNN_GRU || from->kind == ERNN_LSTM;
+    if (gated && sum == 1) return -SIGMOID_FOLD;
+    if (from->kind == ERNN_GRU) return sum == 0 ? SIGMOID_FOLD : TANH_FOLD;
+    if (from->kind == ERNN_LSTM) return sum == 2 ? TANH_FOLD : SIGMOID_FOLD;
+    return from->kind == ERNN_RNN && from->activation == ERNN_TANH ? TANH_FOLD : 1.0;
 }
 
 static float *put_columns(float *w, const ernn_host_layer *from, const float *matrix, int columns, const float *std,
-                          int hidden, int unit, int N) {
+                          int unit, int N) {
     for (int k = 0; k < columns; k++)
         for (int gate = 0; gate < GATES(from->kind); gate++)
             for (int j = 0; j < N * V; j++) {
                 const long row = row_of(from, gate, unit + j);
-                const double scale = fold(from->kind, from->kind == ERNN_GRU && gate == 2 && hidden ? 3 : gate);
+                const double scale = fold(from, gate);
                 *w++ = row < 0 ? 0.0f : (float)(matrix[row * columns + k] * scale / (std ? std[k] : 1.0f));
             }
     return w;
@@ -100,10 +103,10 @@ static void pack_float_layer(const ernn_host_layer *from, float *w, const float 
                 double bias = 0.0;
                 if (row >= 0 && !(gru && sum == 3)) bias += from->b_ih[row];
                 if (row >= 0 && from->b_hh && !(gru && sum == 2)) bias += from->b_hh[row];
-                *w++ = (float)(bias * fold(from->kind, sum));
+                *w++ = (float)(bias * fold(from, sum));
             }
-        w = put_columns(w, from, from->w_ih, from->inputs, std, 0, unit, N);
-        if (from->kind != ERNN_DENSE) w = put_columns(w, from, from->w_hh, from->units, NULL, 1, unit, N);
+        w = put_columns(w, from, from->w_ih, from->inputs, std, unit, N);
+        if (from->kind != ERNN_DENSE) w = put_columns(w, from, from->w_hh, from->units, NULL, unit, N);
         unit += N * V;
     }
 }

@@ -60,6 +60,8 @@ INLINE vi maxi(vi a, vi b) { return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b)
 INLINE vi absi(vi a) { return (vi)_mm512_abs_epi32((__m512i)a); }
 INLINE vi roundi(vf a) { return (vi)_mm512_cvtps_epi32((__m512)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
+INLINE vf roundf_(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf scale2(vf p, vf k) { return (vf)_mm512_scalef_ps((__m512)p, (__m512)k); }
 INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
 INLINE vf headf(const float *p, int n) { return n >= V ? loadf(p) : (vf)_mm512_maskz_loadu_ps(first(n), p); }
 INLINE int any_beyond(vf v, vf reach) {
@@ -88,6 +90,7 @@ INLINE vi maxi(vi a, vi b) { return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b)
 INLINE vi absi(vi a) { return (vi)_mm256_abs_epi32((__m256i)a); }
 INLINE vi roundi(vf a) { return (vi)_mm256_cvtps_epi32((__m256)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
+INLINE vf roundf_(vf a) { return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE vi first(int n) { return splati(n) > (vi){0, 1, 2, 3, 4, 5, 6, 7}; }
 INLINE vf headf(const float *p, int n) {
     return n >= V ? loadf(p) : (vf)_mm256_maskload_ps(p, (__m256i)first(n));
@@ -130,6 +133,7 @@ INLINE vf minf(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b
 INLINE vf maxf(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
 INLINE vi roundi(vf a) { return (vi)vcvtnq_s32_f32((float32x4_t)a); }
 INLINE vf tofloat(vi a) { return (vf)vcvtq_f32_s32((int32x4_t)a); }
+INLINE vf roundf_(vf a) { return (vf)vrndnq_f32((float32x4_t)a); }
 INLINE int any_beyond(vf v, vf reach) {
     return vminvq_u32(vcaleq_f32((float32x4_t)v, (float32x4_t)reach)) == 0;
 }
@@ -147,6 +151,7 @@ INLINE vf minf(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
 INLINE vf maxf(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
 INLINE vi roundi(vf a) { return (vi)_mm_cvtps_epi32((__m128)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm_cvtepi32_ps((__m128i)a); }
+INLINE vf roundf_(vf a) { return (a + 12582912.0f) - 12582912.0f; } /* |a| < 2^22 */
 INLINE int any_beyond(vf v, vf reach) {
     return _mm_movemask_ps(_mm_cmpnle_ps((__m128)(vf)((vi)v & 0x7fffffff), (__m128)reach));
 }
@@ -210,6 +215,11 @@ INLINE vi widen(const int16_t *p, int n) {
     return (vi){p[0], p[1], p[2], p[3]};
 #endif
 }
+
+#if V != 16
+/* p 2^k for p near 1 and an integral k, |k| < 126; AVX-512 has an instruction for all k. */
+INLINE vf scale2(vf p, vf k) { return (vf)((vi)p + (roundi(k) << 23)); }
+#endif
 
 INLINE wide add_wide(wide w, int64_t v) { return (wide){w.a + v, w.b + v}; }
 
