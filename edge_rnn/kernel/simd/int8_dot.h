@@ -28,7 +28,8 @@ INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8
         memcpy(&high4, in + plane, 4);
         const __m512i l = _mm512_set1_epi32(low4), h = _mm512_set1_epi32(high4);
         UNROLL for (int j = 0; j < GN; j++) {
-            const __m512i weight = _mm512_loadu_si512(w + j * V * KP);
+            __m512i weight = _mm512_loadu_si512(w + j * V * KP);
+            __asm__("" : "+v"(weight)); /* loaded once: a load in each product would be more than one a cycle */
             acc[j] = (vi)_mm512_dpbusd_epi32((__m512i)acc[j], l, weight);
             high[j] = (vi)_mm512_dpbusd_epi32((__m512i)high[j], h, weight);
         }
