@@ -29,7 +29,7 @@ void ernn_fastgrnn_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t 
             const int32_t z = ernn_sigmoid(a[u - unit] + layer->b[u]), t = ernn_tanh(a[u - unit] + layer->bn[u]);
             const int32_t gate = ernn_mulr24(one - z, layer->zeta[0]) + layer->nu[0];
             const int32_t n = (int32_t)((ernn_mul(gate, t) + ((int64_t)1 << (shift - 1))) >> shift);
-            const int32_t v = n + ernn_mulr24(s[u], z);
+            const int32_t v = ernn_add32(n, ernn_mulr24(s[u], z)); /* a snapshot may bring any s */
             s[u] = v > end ? end : v < -end ? -end : v;
         }
     }

@@ -5,26 +5,16 @@
 
 #include "arrays_binding.h"
 
-/* One layer's words, in the order of `words`, and its arrays, in that of shape.h. */
+/* One layer's words and its arrays, both in shape.h's order. */
 static int take_layer(PyObject *item, int precision, int first, ernn_host_layer *layer, Py_buffer *views, unsigned *held) {
-    enum { KIND, ACTIVATION, EXPONENT, INPUTS, UNITS, WINDOW, KERNEL, DILATION, HEADS, HIDDEN, WORDS };
-    int w[WORDS];
+    int w[ERNN_LAYER_WORDS];
     PyObject *arrays;
     if (!PyArg_ParseTuple(item, "iiiiiiiiiiO!", w, w + 1, w + 2, w + 3, w + 4, w + 5, w + 6, w + 7, w + 8, w + 9, &PyTuple_Type,
                           &arrays))
         return -1;
-    for (int j = 0; j < WORDS; j++)
-        if (w[j] < 0 || w[j] > (j < INPUTS ? 255 : ERNN_MAX_WIDTH)) w[KIND] = 255;
-    if (w[KIND] > ERNN_NORM || !w[INPUTS] || !w[UNITS]) {
-        PyErr_SetString(PyExc_ValueError, "a layer's kind or size is out of range");
-        return -1;
-    }
-    layer->kind = (uint8_t)w[KIND], layer->activation = (uint8_t)w[ACTIVATION], layer->exponent = (uint8_t)w[EXPONENT];
-    layer->inputs = (uint16_t)w[INPUTS], layer->units = (uint16_t)w[UNITS], layer->window = (uint16_t)w[WINDOW];
-    layer->kernel = (uint16_t)w[KERNEL], layer->dilation = (uint16_t)w[DILATION];
-    layer->heads = (uint16_t)w[HEADS], layer->hidden = (uint16_t)w[HIDDEN];
-    if (precision == ERNN_INT8 && layer->kind > ERNN_CONV) {
-        PyErr_SetString(PyExc_ValueError, "a layer has no int8 form");
+    const char *wrong = ernn_layer_of(precision, w, layer);
+    if (wrong) {
+        PyErr_SetString(PyExc_ValueError, wrong);
         return -1;
     }
     ernn_wanted wanted[ERNN_LAYER_ARRAYS];

@@ -87,7 +87,7 @@ static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char 
     }
     if (ernn_take(x_object, &x, in_format, -1, 0, "x") < 0) return NULL;
     const Py_ssize_t items = x.len / x.itemsize, n = items / m->inputs;
-    if (items % m->inputs || x.shape[x.ndim - 1] != m->inputs) {
+    if (x.ndim < 1 || items % m->inputs || x.shape[x.ndim - 1] != m->inputs) {
         PyErr_Format(PyExc_ValueError, "x: expected rows of %d", m->inputs);
         goto release_x;
     }

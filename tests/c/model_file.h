@@ -29,10 +29,12 @@ static void read_graph(ernn_host_graph *graph) {
     graph->layers = (uint8_t)read_word();
     for (int l = 0; l < graph->layers; l++) {
         ernn_host_layer *at = &graph->layer[l];
-        at->kind = (uint8_t)read_word(), at->activation = (uint8_t)read_word(), at->exponent = (uint8_t)read_word();
-        at->inputs = (uint16_t)read_word(), at->units = (uint16_t)read_word(), at->window = (uint16_t)read_word();
-        at->kernel = (uint16_t)read_word(), at->dilation = (uint16_t)read_word();
-        at->heads = (uint16_t)read_word(), at->hidden = (uint16_t)read_word();
+        int words[ERNN_LAYER_WORDS];
+        for (int j = 0; j < ERNN_LAYER_WORDS; j++) words[j] = read_word();
+        if (ernn_layer_of(graph->precision, words, at)) {
+            fprintf(stderr, "layer %d is none\n", l);
+            exit(2);
+        }
     }
     const size_t I = graph->layer[0].inputs;
     graph->reach = 1e30f;

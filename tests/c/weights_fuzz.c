@@ -1,150 +1,27 @@
-/* Weights of unknown origin: bytes become a graph, ernn_check judges it, and what it lets through is packed and run by
- * every variant, with hostile samples. Whatever the bytes, no variant may leave its memory or overflow (build with
- * AddressSanitizer and UBSan), and int8 integers and states must be the portable kernel's.
+/* Weights of unknown origin: bytes become a graph (weights_graph.h), ernn_check judges it, and what it lets through is
+ * packed and run by every variant, with hostile samples and, half the time, hostile states. Whatever the bytes, no
+ * variant may leave its memory or overflow (build with AddressSanitizer and UBSan), and int8 integers and states must be
+ * the portable kernel's.
  *
  * LLVMFuzzerTestOneInput is libFuzzer's entry (clang -fsanitize=fuzzer,address,undefined -DERNN_LIBFUZZER). Without it
- * main drives it: it mutates bytes of its own by a seed and prints how many graphs were let through and refused.
+ * main drives it: every seed as it is, which must be let through; then bytes of its own and seeds in turn, mutated by a
+ * number; it prints how many graphs were let through and refused, and how many layers of each kind ran in float and int8.
  *
- * usage: weights_fuzz SEED COUNT
+ * usage: weights_fuzz NUMBER COUNT [SEED...]      SHORT_ARRAY=n: the n-th array lacks its last number
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "simd/shape.h"
+#include "weights_graph.h"
 
-void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_malloc(size_t n) { return __real_malloc(n); }
 
-enum { MOST_ARRAYS = 8 * ERNN_MAX_LAYERS + 3, STREAMS = 9, STEPS = 5 };
+enum { STREAMS = 9, STEPS = 5, MOST_SEEDS = 64, OWN = 512 };
 
-static const uint8_t *input;
-static size_t input_size, input_at;
-static uint64_t noise;
-static void *arrays[MOST_ARRAYS];
-static unsigned held;
-static long taken, refused;
-
-/* The next byte: the input's, and behind its end noise that follows from it. */
-static uint8_t byte(void) {
-    noise = noise * 6364136223846793005u + 1442695040888963407u;
-    const uint8_t given = input_at < input_size ? input[input_at] : (uint8_t)(noise >> 56);
-    input_at++;
-    noise ^= given;
-    return given;
-}
-
-static uint32_t word(void) {
-    uint32_t v = byte();
-    for (int n = 0; n < 3; n++) v = v << 8 | byte();
-    return v;
-}
-
-/* Exactly as long as the layers say: one byte further is somebody else's. */
-static void *array(size_t bytes) { return arrays[held++] = __real_malloc(bytes); }
-
-static const int8_t *int8_array(size_t n, int hostile) {
-    int8_t *to = array(n);
-    for (size_t j = 0; j < n; j++) {
-        to[j] = (int8_t)byte();
-        if (to[j] == -128 && !hostile) to[j] = 127;
-    }
-    return to;
-}
-
-/* Numbers in 1..most, or anything. */
-static const int32_t *positive_array(size_t n, int64_t most, int hostile) {
-    int32_t *to = array(4 * n);
-    for (size_t j = 0; j < n; j++) to[j] = hostile && byte() < 4 ? (int32_t)word() : (int32_t)(1 + word() % (uint64_t)most);
-    return to;
-}
-
-static const int32_t *bias_array(size_t n, int hostile) {
-    int32_t *to = array(4 * n);
-    for (size_t j = 0; j < n; j++) to[j] = hostile && byte() < 4 ? (int32_t)word() : (int32_t)(word() & 0x3fffffff) - 0x1fffffff;
-    return to;
-}
-
-static const int32_t *shifts(int S, int hostile) {
-    int32_t *to = array(8);
-    to[0] = hostile && byte() < 8 ? (int32_t)word() : S;
-    to[1] = hostile && byte() < 8 ? (int32_t)word() : S < 33 ? 33 - S : 0;
-    return to;
-}
-
-static const float *float_array(size_t n, int positive, int hostile) {
-    float *to = array(4 * n);
-    for (size_t j = 0; j < n; j++) {
-        uint32_t bits = word();
-        if (!hostile) bits = (bits & 0x80ffffffu) | 0x3f000000u; /* 0.125 to 2 */
-        memcpy(&to[j], &bits, 4);
-        if (positive && !hostile) to[j] = fabsf(to[j]);
-    }
-    return to;
-}
-
-/* The largest multiplier whose products stay below 2^28 for n columns. */
-static int64_t most_multiplier(size_t n, int S) {
-    const double limit = ldexp(1.0, 28 + S) / (127.0 * 32768.0 * (double)n);
-    return limit < 1.0 ? 1 : limit > 2147483646.0 ? 2147483646 : (int64_t)limit;
-}
-
-static void read_layer(ernn_host_graph *graph, ernn_host_layer *at, int head, int hostile) {
-    const int exact = graph->precision == ERNN_INT8;
-    at->units = (uint16_t)(1 + byte() % 70);
-    at->kind = head ? ERNN_DENSE : byte() % 4;
-    at->activation = at->kind == ERNN_GRU || at->kind == ERNN_LSTM ? ERNN_TANH : head ? ERNN_NONE : byte() & 1;
-    if (at->kind == ERNN_RNN) at->activation++; /* relu or tanh */
-    const int scaled = exact && !head && (at->kind == ERNN_DENSE || at->activation == ERNN_RELU);
-    at->exponent = scaled ? 1 + byte() % 16 : 0;
-    if (hostile && byte() < 8) at->kind = byte();
-    if (at->kind > ERNN_LSTM) at->kind |= 0x80; /* no kind at all: the arrays of the newer ones are not made here */
-    if (hostile && byte() < 8) at->activation = byte();
-    if (hostile && byte() < 8) at->exponent = byte();
-    const size_t I = at->inputs, H = at->units;
-    const size_t rows = (at->kind == ERNN_GRU ? 3 : at->kind == ERNN_LSTM ? 4 : 1) * H;
-    const int dense = at->kind == ERNN_DENSE;
-    if (!exact) {
-        at->w_ih = float_array(rows * I, 0, hostile), at->b_ih = float_array(rows, 0, hostile);
-        if (!dense) at->w_hh = float_array(rows * H, 0, hostile), at->b_hh = float_array(rows, 0, hostile);
-        return;
-    }
-    const int S = 24 + byte() % 39;
-    at->ih_w = int8_array(rows * I, hostile), at->ih_S_k = shifts(S, hostile);
-    at->ih_m = positive_array(rows, most_multiplier(I, S), hostile);
-    if (!dense) {
-        at->hh_w = int8_array(rows * H, hostile), at->hh_S_k = shifts(S, hostile);
-        at->hh_m = positive_array(rows, most_multiplier(H, S), hostile);
-    }
-    at->b = bias_array(rows, hostile);
-    if (at->kind == ERNN_GRU) {
-        int32_t *bn = array(4 * H);
-        for (size_t j = 0; j < H; j++) bn[j] = (int32_t)(word() & 0x0fffffff) * (hostile && byte() < 4 ? 8 : 1);
-        at->bn = bn;
-    }
-}
-
-static void read_graph(ernn_host_graph *graph) {
-    const int hostile = byte() % 4 == 0;
-    memset(graph, 0, sizeof *graph);
-    graph->precision = byte() & 1;
-    graph->layers = (uint8_t)(1 + byte() % 4);
-    uint16_t width = (uint16_t)(1 + byte() % 40);
-    graph->mean = float_array(width, 0, hostile), graph->std = float_array(width, 1, hostile);
-    graph->sx = float_array(width, 1, hostile);
-    graph->reach = hostile && byte() < 8 ? *float_array(1, 0, 1) : 1e30f;
-    for (int l = 0; l < graph->layers; l++) {
-        graph->layer[l].inputs = width;
-        read_layer(graph, &graph->layer[l], l + 1 == graph->layers, hostile);
-        width = graph->layer[l].units;
-    }
-    /* Not layer 0's: who calls ernn_check promises arrays of the sizes that the layers imply. */
-    if (hostile && byte() < 8 && graph->layers > 1) graph->layer[1 + byte() % (graph->layers - 1)].inputs = (uint16_t)word();
-    if (hostile && byte() < 8) graph->layer[byte() % graph->layers].units = 0;
-    if (hostile && byte() < 4) graph->layers = byte();
-}
+static long taken, refused, layers_run[2][ERNN_NORM + 1];
 
 static void *aligned(size_t bytes) { return aligned_alloc(ERNN_ALIGN, (bytes + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN); }
 
@@ -154,14 +31,16 @@ typedef struct {
     unsigned n;
 } states;
 
-static states zero_states(const ernn_host_graph *graph) {
+/* All zero, or bytes that follow from `wild`. */
+static states make_states(const ernn_host_graph *graph, uint64_t wild) {
     states made = {.n = 0};
     for (unsigned l = 0; l < graph->layers; l++) {
-        const int kind = graph->layer[l].kind, exact = graph->precision == ERNN_INT8;
-        for (unsigned which = 0; kind != ERNN_DENSE && which < (kind == ERNN_LSTM ? 2u : 1u); which++) {
-            made.bytes[made.n] = STREAMS * graph->layer[l].units * (exact && which == 0 && kind != ERNN_GRU ? 2u : 4u);
-            made.state[made.n] = calloc(1, made.bytes[made.n]);
-            made.n++;
+        ernn_state_form form[ERNN_LAYER_STATES];
+        const unsigned count = ernn_states_of(graph->precision, &graph->layer[l], form);
+        for (unsigned which = 0; which < count; which++, made.n++) {
+            const size_t bytes = made.bytes[made.n] = STREAMS * form[which].width * item_bytes(form[which].format);
+            uint8_t *to = made.state[made.n] = calloc(1, bytes);
+            for (size_t j = 0; wild && j < bytes; j++) to[j] = (uint8_t)((wild = wild * 6364136223846793005u + 1) >> 56);
         }
     }
     return made;
@@ -200,23 +79,25 @@ static void run(const ernn_isa *isa, const ernn_host_graph *graph, const float *
 static void run_all(const ernn_host_graph *graph) {
     const size_t I = graph->layer[0].inputs, C = graph->layer[graph->layers - 1].units;
     const int exact = graph->precision == ERNN_INT8;
-    float *x = array(4 * I * STREAMS);
-    int16_t *xq = array(2 * I * STREAMS);
+    float *x = array('f', I * STREAMS);
+    int16_t *xq = array('h', I * STREAMS);
     const float corners[] = {0.0f, -0.0f, 1e-45f, 1e30f, -1e30f, 32767.5f, 3e38f, INFINITY, NAN};
     const int wild = byte() % 4 == 0;
     for (size_t j = 0; j < I * STREAMS; j++) {
         x[j] = byte() < 64 ? corners[byte() % (wild ? 9 : 6)] : (float)(int32_t)word() * 1e-6f;
         xq[j] = byte() < 64 ? (byte() & 1 ? 32767 : -32768) : (int16_t)word();
     }
-    int32_t *y = array(4 * C * STREAMS * (STEPS + 1)), *expected = array(4 * C * STREAMS * (STEPS + 1));
+    int32_t *y = array('i', C * STREAMS * (STEPS + 1)), *expected = array('i', C * STREAMS * (STEPS + 1));
+    const uint64_t wild_states = byte() % 2 ? word() : 0;
     memset(y, 0, 4 * C * STREAMS * (STEPS + 1)), memset(expected, 0, 4 * C * STREAMS * (STEPS + 1));
-    states truth = zero_states(graph);
+    states truth = make_states(graph, wild_states);
     run(&ernn_isa_portable, graph, x, xq, &truth, expected);
     for (unsigned n = 0; ernn_isa_at(n) && ernn_isa_at(n) != &ernn_isa_portable; n++) {
-        states mine = zero_states(graph);
+        states mine = make_states(graph, wild_states);
         run(ernn_isa_at(n), graph, x, xq, &mine, y);
-        if (exact && memcmp(y, expected, 4 * C * STREAMS) != 0) fail(ernn_isa_at(n)->name, "a logit");
-        for (unsigned j = 0; exact && j < mine.n; j++)
+        const int same = exact && !wild_states; /* no contract says what follows from states that no stream has */
+        if (same && memcmp(y, expected, 4 * C * STREAMS) != 0) fail(ernn_isa_at(n)->name, "a logit");
+        for (unsigned j = 0; same && j < mine.n; j++)
             if (memcmp(mine.state[j], truth.state[j], mine.bytes[j]) != 0) fail(ernn_isa_at(n)->name, "a state");
         drop(&mine);
     }
@@ -227,35 +108,73 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static ernn_host_graph graph;
     unsigned layer;
-    input = data, input_size = size, input_at = 0, noise = size;
-    held = 0;
-    read_graph(&graph);
-    if (ernn_check(&graph, &layer) == NULL) {
+    if (read_graph(&graph, data, size) && ernn_check(&graph, &layer) == NULL) {
         taken++;
+        for (unsigned l = 0; l < graph.layers; l++) layers_run[graph.precision][graph.layer[l].kind]++;
         run_all(&graph);
     } else {
         refused++;
     }
-    while (held) free(arrays[--held]);
+    forget();
     return 0;
 }
 
 #ifndef ERNN_LIBFUZZER
-int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    uint64_t random = strtoull(argv[1], NULL, 10) * 2 + 1;
-    uint8_t data[512];
-    for (size_t j = 0; j < sizeof data; j++) data[j] = (uint8_t)(random >> 33), random = random * 6364136223846793005u + 1;
-    for (long n = atol(argv[2]); n; n--) {
-        for (int change = 0; change < 4; change++) {
-            random = random * 6364136223846793005u + 1442695040888963407u;
-            /* One of three goes to the first bytes, which say what layers there are. */
-            const size_t span = random >> 60 < 5 ? 24 : sizeof data;
-            data[(random >> 20) % span] = (uint8_t)(random >> 48);
-        }
-        LLVMFuzzerTestOneInput(data, (size_t)(random >> 40) % sizeof data);
+typedef struct {
+    uint8_t *bytes;
+    size_t size;
+} seed;
+
+static seed read_seed(const char *name) {
+    FILE *file = fopen(name, "rb");
+    seed s = {.bytes = malloc(MOST_NUMBERS)};
+    if (file) s.size = fread(s.bytes, 1, MOST_NUMBERS, file), fclose(file);
+    if (!s.size) exit(2);
+    return s;
+}
+
+static uint64_t draw(uint64_t *random) { return (*random = *random * 6364136223846793005u + 1442695040888963407u) >> 20; }
+
+/* Some bytes of a copy change; one of three lies where the layers are told, and there small numbers say most. */
+static void mutate(const uint8_t *bytes, size_t size, size_t told, uint64_t *random) {
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    for (uint64_t change = 1 + draw(random) % 4; change; change--) {
+        const int front = draw(random) % 3 == 0;
+        const size_t at = draw(random) % (front && told < size ? told : size);
+        copy[at] = (uint8_t)(draw(random) % (front && draw(random) % 2 ? 12 : 256));
     }
+    const int cut = draw(random) % 16 == 0;
+    LLVMFuzzerTestOneInput(copy, cut ? draw(random) % size : size);
+    free(copy);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3 || argc - 3 > MOST_SEEDS) return 2;
+    uint64_t random = strtoull(argv[1], NULL, 10) * 2 + 1;
+    seed seeds[MOST_SEEDS];
+    const unsigned n = (unsigned)argc - 3;
+    if (getenv("SHORT_ARRAY")) short_array = atol(getenv("SHORT_ARRAY"));
+    for (unsigned j = 0; j < n; j++) {
+        seeds[j] = read_seed(argv[3 + j]);
+        LLVMFuzzerTestOneInput(seeds[j].bytes, seeds[j].size);
+        if (refused) {
+            fprintf(stderr, "%s was refused\n", argv[3 + j]);
+            return 1;
+        }
+    }
+    taken = 0;
+    uint8_t own[OWN];
+    for (size_t j = 0; j < OWN; j++) own[j] = (uint8_t)draw(&random);
+    for (long left = atol(argv[2]); left; left--) {
+        const seed *from = n && left % 2 ? &seeds[draw(&random) % n] : NULL;
+        own[0] = 0, own[1 + draw(&random) % (OWN - 1)] = (uint8_t)draw(&random);
+        mutate(from ? from->bytes : own, from ? from->size : OWN, from ? 240 : 24, &random);
+    }
+    for (unsigned j = 0; j < n; j++) free(seeds[j].bytes);
     printf("%ld graphs run, %ld refused\n", taken, refused);
+    for (int precision = 0; precision < 2; precision++)
+        for (int kind = 0; kind <= ERNN_NORM; kind++) printf("%ld%c", layers_run[precision][kind], kind < ERNN_NORM ? ' ' : '\n');
     return 0;
 }
 #endif

@@ -81,7 +81,7 @@ static const char *check_int8(const ernn_host_layer *layer, int head) {
     const int64_t limit = (int64_t)1 << 29; /* the sum of any three fits int32 */
     const int32_t one = INT32_C(1) << 24;
     const int shifted = conv || fast || (dense && !head) || (layer->kind == ERNN_RNN && layer->activation == ERNN_RELU);
-    if (layer->kind > ERNN_CONV) return "the layer's kind has no int8 form";
+    if (!ernn_has_int8(layer->kind)) return "the layer's kind has no int8 form";
     if (shifted ? layer->exponent < 1 || layer->exponent > 16 : layer->exponent != 0)
         return "the exponent of the layer's activation is missing, out of 1..16 or not called for";
     if (layer->kind == ERNN_WINDOW) return NULL;

@@ -1,11 +1,12 @@
-/* What follows from a layer's kind and sizes: rows and columns of its matrices, which arrays it has and in what order they
- * come, which states. One place for the binding, the checks, the packers and the tests' model files.
+/* A layer from the numbers that describe it, and what follows from its kind and sizes: rows and columns of its matrices,
+ * which arrays it has and in what order they come, which states. One place for the binding, the checks, the packers and the tests' model files.
  */
 #ifndef ERNN_SHAPE_H
 #define ERNN_SHAPE_H
 
 #include "host.h"
 
+#define ERNN_LAYER_WORDS 10  /* numbers that describe a layer */
 #define ERNN_LAYER_ARRAYS 11 /* the most that a layer has */
 #define ERNN_LAYER_STATES 3
 
@@ -19,6 +20,24 @@ typedef struct {
     char format;
     size_t width;
 } ernn_state_form;
+
+/* The kinds that docs/numeric.md knows. */
+static inline int ernn_has_int8(int kind) { return kind <= ERNN_CONV; }
+
+/* A layer of numbers of unknown origin; NULL, or why its arrays cannot even be counted. ernn_check judges the rest. */
+static inline const char *ernn_layer_of(int precision, const int *words, ernn_host_layer *layer) {
+    enum { KIND, ACTIVATION, EXPONENT, INPUTS, UNITS, WINDOW, KERNEL, DILATION, HEADS, HIDDEN };
+    const int *w = words;
+    for (int j = 0; j < ERNN_LAYER_WORDS; j++)
+        if (w[j] < 0 || w[j] > (j < INPUTS ? 255 : ERNN_MAX_WIDTH)) return "a layer's kind or size is out of range";
+    if (w[KIND] > ERNN_NORM || !w[INPUTS] || !w[UNITS]) return "a layer's kind or size is out of range";
+    if (precision == ERNN_INT8 && !ernn_has_int8(w[KIND])) return "a layer has no int8 form";
+    layer->kind = (uint8_t)w[KIND], layer->activation = (uint8_t)w[ACTIVATION], layer->exponent = (uint8_t)w[EXPONENT];
+    layer->inputs = (uint16_t)w[INPUTS], layer->units = (uint16_t)w[UNITS], layer->window = (uint16_t)w[WINDOW];
+    layer->kernel = (uint16_t)w[KERNEL], layer->dilation = (uint16_t)w[DILATION];
+    layer->heads = (uint16_t)w[HEADS], layer->hidden = (uint16_t)w[HIDDEN];
+    return NULL;
+}
 
 static inline int ernn_recurrent(int kind) { return kind >= ERNN_RNN && kind <= ERNN_FASTGRNN; }
 
