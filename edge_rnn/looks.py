@@ -12,6 +12,7 @@ RECORDING = "a recording (.ernrec)"
 ARRAYS = "arrays (.npz)"
 TORCH = "a PyTorch file (.pt)"
 ZIP = "a zip"
+TEXT, EMPTY, UNKNOWN = "text", "empty", "of an unknown kind"
 
 _LOCAL_FILE = b"PK\x03\x04"
 _NAME_AT = 30
@@ -22,7 +23,7 @@ _TEXT_BYTES = 512
 def looks_like(head: bytes) -> str:
     """Words for a file that begins with `head` (at least 512 bytes of it, where it has them)."""
     if not head:
-        return "empty"
+        return EMPTY
     if head.startswith(_LOCAL_FILE):
         return _zip(head)
     if head.startswith(b"ERNB"):
@@ -32,7 +33,7 @@ def looks_like(head: bytes) -> str:
     # Text may be cut inside a character; a control character is in none.
     text = head[:_TEXT_BYTES].decode("utf-8", "ignore")
     written = len(text.encode()) >= min(len(head), _TEXT_BYTES) - 3
-    return "text" if written and all(c.isprintable() or c.isspace() for c in text) else "of an unknown kind"
+    return TEXT if written and all(c.isprintable() or c.isspace() for c in text) else UNKNOWN
 
 
 def kind_of(path: str | Path) -> str:

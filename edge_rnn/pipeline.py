@@ -29,6 +29,8 @@ class Report:
     samples: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
+    """Of a sample: a push's time divided by its samples, as many times as it had samples."""
+    pushes: int = 0
     clock: RateEstimate | None = None
     statistics: LiveStatistics | None = None
     seconds: float = 0.0
@@ -38,13 +40,18 @@ class Report:
     lost: SourceError | None = None
     """Why the source ended before its time; the caller says so after the report."""
 
+    @property
+    def samples_a_push(self) -> float:
+        """Over how many samples a latency is a mean, on average: 1 where each was pushed as it came."""
+        return round(self.latency.count / self.pushes, 1) if self.pushes else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """For `--json` and the summary on stderr."""
         timing = {"total": self.seconds, "source": self.source_seconds, "stream": self.stream_seconds}
         return {
             "samples": self.samples,
             "events": self.events,
-            "step_latency": self.latency.to_json(),
+            "step_latency": {**self.latency.to_json(), "samples_a_push": self.samples_a_push},
             "source_clock": None if self.clock is None else self.clock.to_json(),
             "seconds": {name: round(value, 6) for name, value in timing.items()},
         }
@@ -89,6 +96,7 @@ def run(
             events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
             spent = clock_ns() - before
             report.stream_seconds += spent / 1e9
+            report.pushes += len(chunk.samples) > 0
             report.latency.add(spent / max(len(chunk.samples), 1), len(chunk.samples))
             _tell(sinks, [*events, *(stream.scores(scores_every) if scores_every else [])], report)
             if on_chunk is not None:

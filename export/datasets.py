@@ -140,14 +140,14 @@ def merge(data: Recordings, name: str, parts: Sequence[str]) -> Recordings:
     return replace(data, label=table[data.label], classes=(*kept, name))
 
 
-def split_by_subject(data: Recordings, validation: Iterable[str]) -> tuple[Recordings, Recordings]:
-    """`(rest, validation)`; raises DataError for an unknown person or where nobody is left on a side."""
-    wanted = {str(subject) for subject in validation}
+def split_by_subject(data: Recordings, people: Iterable[str]) -> tuple[Recordings, Recordings]:
+    """`(rest, people's)`; raises DataError for an unknown person or where nobody is left on a side."""
+    wanted = {str(subject) for subject in people}
     unknown = sorted(wanted - set(data.subjects), key=_natural)
     if unknown:
-        raise DataError(f"validation subjects {unknown} are not in the data, which have {list(data.subjects)}")
+        raise DataError(f"subjects {unknown} are not in the data, which have {list(data.subjects)}")
     if not wanted or wanted == set(data.subjects):
-        raise DataError(f"a split needs people on both sides, got {len(wanted)} of {len(data.subjects)} for validation")
+        raise DataError(f"a split needs people on both sides, got {len(wanted)} of {len(data.subjects)} to set apart")
     held = [r for r, owner in enumerate(data.owners) if owner in wanted]
     rest = [r for r, owner in enumerate(data.owners) if owner not in wanted]
     return data.select(rest), data.select(held)

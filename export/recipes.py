@@ -6,10 +6,13 @@ Plain numbers only. Everything here was chosen on validation people taken out of
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from edge_rnn.errors import UsageError
 
@@ -26,6 +29,10 @@ from .readers import read_npz, read_recordings
 
 WINDOW_S = 2.56
 """Window of data nobody named, the common one of activity recognition."""
+EPOCHS, LEAST_UPDATES = 30, 1000
+"""How long to train on data nobody named: whichever is longer."""
+FEW_UPDATES = 300
+"""Fewer leave most networks untrained: `train` warns."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Recipe:
     """Classes to learn, in order; none means all. Others are ignored."""
     validation: tuple[str, ...] = ()
     """People the best epoch is chosen on; none means 20 % of them."""
+    held_back: tuple[str, ...] = ()
+    """People that are left out, neither trained nor chosen on: for `tune --people unseen` and `score`."""
     background: str = ""
     """The class that is no event, if there is one."""
 
@@ -59,7 +68,8 @@ class Recipe:
     dropped: float = 0.0
     """Share of samples replaced by the one before, as the stream's gap policy does."""
 
-    epochs: int = 30
+    epochs: int = 0
+    """0 means 30, and more where these make fewer than 1,000 updates."""
     batch: int = 128
     learning_rate: float = 8e-3
     weight_decay: float = 1e-2
@@ -91,6 +101,7 @@ HAPT = Recipe(
     labels=("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"),
     validation=("5", "11", "16", "22", "28"),
     gains={"gyro_x": 20.0, "gyro_y": 20.0, "gyro_z": 20.0},
+    epochs=EPOCHS,
 )
 WATCH = Recipe(window=200, hop=50, validation=("8", "10"), rotation_deg=20.0, noise_sd=0.05, epochs=20)
 
@@ -139,10 +150,22 @@ def open_dataset(data: str | Path | Recordings, settings: Mapping[str, str] | No
         test = test.with_classes(recipe.labels) if test is not None else None
     if test is not None:
         check_disjoint(whole, test, "test")
+    if recipe.held_back:
+        whole, _ = split_by_subject(whole, recipe.held_back)
     recipe = replace(recipe, validation=recipe.validation or choose_validation(whole))
     train, validation = split_by_subject(whole, recipe.validation)
     check_disjoint(train, validation, "validation")
-    return DataSet(name, train, validation, test, recipe)
+    return DataSet(name, train, validation, test, _long_enough(recipe, train))
+
+
+def _long_enough(recipe: Recipe, data: Recordings) -> Recipe:
+    """With the epochs that few recordings need, where nobody said how many; the warm-up keeps its share of them."""
+    if recipe.epochs:
+        return recipe
+    lengths = np.diff(data.segments()[:, :2], axis=1)
+    windows = int(np.maximum((lengths - recipe.window) // recipe.hop + 1, 0).sum())
+    epochs = max(EPOCHS, math.ceil(LEAST_UPDATES / max(1, windows // max(1, recipe.batch))))
+    return replace(recipe, epochs=epochs, warmup_epochs=recipe.warmup_epochs * epochs / EPOCHS)
 
 
 def find_data(data: str | Path | Recordings) -> tuple[str, Recipe, Recordings, Recordings | None]:

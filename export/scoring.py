@@ -58,6 +58,11 @@ def read_for(model: Model, data: str | Path, merged: str = "", people: str = "")
     if people == "unseen":
         wanted = [name for name in recordings.subjects if name not in known_people(model)]
     strangers = sorted(set(wanted) - set(recordings.subjects))
+    if people == "unseen" and not wanted:
+        raise UsageError(
+            f"the model was trained or validated on all of {', '.join(recordings.subjects)}: record others, "
+            "or train again with --set held_back=A,B to keep some for this"
+        )
     if strangers or not wanted:
         raise UsageError(f"people are {strangers or 'none'}, the recordings are of {', '.join(recordings.subjects)}")
     return recordings.select([r for r, owner in enumerate(recordings.owners) if owner in wanted])
@@ -79,7 +84,7 @@ def check_unseen(model: Model, data: Recordings) -> None:
         whom = f"people {', '.join(both)}" if both else "recordings of nobody knows whom"
         raise UsageError(
             f"the model was trained on {whom} of these data, figures on them promise too much: "
-            "--people unseen takes the others, --allow-seen all"
+            "--people unseen takes the others (train --set held_back=A,B leaves some), --allow-seen all"
         )
 
 

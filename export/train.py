@@ -28,7 +28,7 @@ from .networks import Network
 from .progress import Progress, show_nothing
 from .progress import show_bar as show_bar
 from .qat import Rounded
-from .recipes import DataSet, Recipe, open_dataset
+from .recipes import FEW_UPDATES, LEAST_UPDATES, DataSet, Recipe, open_dataset
 from .run import Plan, Run, begin, finish
 from .run_folder import Interrupted, RunFolder
 from .torch_layers import EVERY, LAST
@@ -37,7 +37,7 @@ from .torch_layers import EVERY, LAST
 @dataclass(frozen=True)
 class Trained:
     """A finished run: its folder, the checkpoint in it, accuracy on validation people, seconds of training, the epoch
-    (1-based) that was kept and how many there were; with `diagnose`, sentences of warning.
+    (1-based) that was kept, how many there were, and the updates of the weights in them; sentences of warning.
     """
 
     folder: Path
@@ -46,6 +46,7 @@ class Trained:
     seconds: float
     best_epoch: int
     epochs: int
+    updates: int
     warnings: tuple[str, ...] = ()
     int8: bool = True
     """Whether the network has an exact integer form to export."""
@@ -99,7 +100,7 @@ def train(
             folder.clear()
         watched = Diagnosis(plan, run.diagnosis) if diagnose else None
         try:
-            _fit(plan, run, rounded or run.network, folder, watched, progress)
+            updates = _fit(plan, run, rounded or run.network, folder, watched, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(run.epoch, plan.recipe.epochs, folder.path) from stop
         run.network.load_state_dict(run.best)
@@ -110,9 +111,9 @@ def train(
     folder.finish(checkpoint, score, run.history, watched.to_json() if watched else None)
     seconds = sum(epoch["seconds"] for epoch in run.history)
     path, kept = folder.path / "checkpoint.pt", run.best_epoch + 1
-    told = tuple(watched.warnings()) if watched else ()
+    told = (*_too_short(run.epoch, updates), *(watched.warnings() if watched else ()))
     int8 = all(layer.kind in INT8_KINDS for layer in run.network.graph_layers)
-    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, told, int8)
+    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, updates, told, int8)
 
 
 def _fit(
@@ -122,8 +123,8 @@ def _fit(
     folder: RunFolder,
     watched: Diagnosis | None,
     progress: Progress,
-) -> None:
-    """Train the run's parameters as `network` sees them, to the last epoch or until patience is out."""
+) -> int:
+    """Train the run's parameters as `network` sees them, to the last epoch or until patience is out; the updates."""
     recipe = plan.recipe
     feed = _feed(plan)
     loss_of = stream_loss if plan.tbptt else window_loss
@@ -167,6 +168,15 @@ def _fit(
             if watched:
                 watched.epoch(run.network, run.epoch)
             folder.save(run)
+    return run.epoch * feed.steps
+
+
+def _too_short(epochs: int, updates: int) -> list[str]:
+    """A sentence where a training can have learnt little, whatever its accuracy is."""
+    if updates >= FEW_UPDATES:
+        return []
+    enough = f"--epochs {math.ceil(LEAST_UPDATES * epochs / max(1, updates))} makes {LEAST_UPDATES:,}"
+    return [f"{epochs} epochs were {updates} updates of the weights, few to learn from: {enough}"]
 
 
 def learning_rate(recipe: Recipe, steps_an_epoch: int, step: int) -> float:

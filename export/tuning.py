@@ -75,8 +75,10 @@ def tune(
         chosen = choose(outcomes, per_hour / len(labels), latency_s, recall)
         if chosen is None:
             also = "" if recall is None else f" and {recall:.0%} of the events"
+            share = "" if len(labels) == 1 else f" (its share of {per_hour:g} for {len(labels)} labels)"
             raise DataError(
-                f"no parameters give {label!r} at most {per_hour / len(labels):g} false alarms an hour{also}"
+                f"no parameters give {label!r} at most {per_hour / len(labels):.3g} false alarms an hour{share}{also}: "
+                "allow more, or tune fewer labels with --label"
             )
         enough = chosen.recall if recall is None else recall
         tuned.append(Tuned(label, chosen, frontier(outcomes), quickest(outcomes, enough), enough))

@@ -44,7 +44,16 @@ def test_run_tells_events_on_stdout_and_a_summary_on_stderr(bundle, recording, c
     assert [line["t"] for line in said if line["type"] == "score"] == [float(t) for t in range(13)]
     summary = json.loads(err)
     assert summary["samples"]["received"] == summary["samples"]["used"] == 640
-    assert set(summary["step_latency"]) == {"p50_us", "p99_us", "max_us"}
+    assert set(summary["step_latency"]) == {"p50_us", "p99_us", "max_us", "samples_a_push"}
+
+
+def test_a_latency_that_is_a_blocks_mean_says_so(bundle, recording, capsys):
+    assert main(["run", str(bundle), "--source", str(recording)]) == 0
+    assert "a sample, each the mean of a block of about 640 (--speed 1x" in capsys.readouterr().err
+    assert main(["run", str(bundle), "--source", str(recording), "--speed", "1000x"]) == 0
+    told = capsys.readouterr().err
+    assert " a sample\n" in told
+    assert "block" not in told
 
 
 def test_a_pipe_gives_the_same_lines_as_the_file(bundle, recording):
@@ -99,7 +108,7 @@ def test_a_sink_file_is_appended_to(bundle, recording, tmp_path):
         (["run", "{bundle}", "--source", "{csv}", "--engine", "abacus"], 2, "abacus"),
         (["run", "{bundle}", "--source", "{csv}", "--speed", "fast"], 2, "--speed"),
         (["run", "{bundle}", "--source", "{csv}", "--scores", "some"], 2, "--scores"),
-        (["run", "{csv}", "--source", "{csv}"], 1, "zip"),
+        (["run", "{csv}", "--source", "{csv}"], 1, "is text, expected a bundle"),
         (["run", "not-there.ernn", "--source", "{csv}"], 1, "not-there.ernn"),
         (["bench", "{bundle}", "--against", "abacus"], 2, "abacus"),
         (["verify", "{bundle}", "--engine", "abacus"], 2, "abacus"),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import edge_rnn
 from edge_rnn.cli.main import main
 
 QUICK = ["--hidden", "4", "--epochs", "2", "--set", "window=20", "--set", "batch=16"]
@@ -45,9 +46,37 @@ def test_a_person_is_told_the_accuracy_and_what_comes_next(folder, tmp_path, cap
     assert "edge-rnn export" in captured.err
 
 
+def test_a_training_of_few_updates_is_warned_of_with_the_epochs_to_give(folder, tmp_path, capsys):
+    assert main(["train", str(folder), *QUICK, "--out", str(tmp_path / "run")]) == 0
+    captured = capsys.readouterr()
+    assert (
+        "warning: 2 epochs were 8 updates of the weights, few to learn from: --epochs 250 makes 1,000" in captured.err
+    )
+
+
+def test_people_who_are_held_back_are_there_for_tune(folder, tmp_path, capsys):
+    """The road of docs/recordings.md: `tune` refuses all of a model's people, and finds those that were held back."""
+    bundle, tuned = str(tmp_path / "m.ernn"), str(tmp_path / "t.ernn")
+    tune = ["tune", bundle, str(folder), "--people", "unseen", "--false-alarms-per-hour", "1000", "-o", tuned]
+    export = ["export", str(tmp_path / "run" / "checkpoint.pt"), "--precision", "float32", "-o", bundle]
+    train = ["train", str(folder), *QUICK, "--epochs", "20", "--out", str(tmp_path / "run")]
+    assert main(train) == main(export) == 0
+    assert main(tune) == 2
+    assert "--set held_back=" in capsys.readouterr().err
+    assert main([*train, "--set", "held_back=p1"]) == main(export) == 0
+    training = edge_rnn.load(bundle).manifest.training
+    assert set(training["train_subjects"] + training["validation_subjects"]) == {"p0", "p2", "p3"}
+    capsys.readouterr()
+    assert main(tune) == 0
+    captured = capsys.readouterr()
+    assert edge_rnn.load(tuned).manifest.tuning["subjects"] == ["p1"]
+    assert "1000 false alarms an hour are shared by 2 labels: at most 500 each" in captured.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["FOLDER", "--set", "held_back=nobody"], "subjects ['nobody'] are not in the data"),
         (["nowhere"], "no data set (hapt, watch)"),
         (["FOLDER", "--set", "bacth=3"], "did you mean 'batch'?"),
         (["FOLDER", "--set", "batch"], "expected NAME=VALUE"),

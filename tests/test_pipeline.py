@@ -85,6 +85,8 @@ def test_paced_samples_come_when_they_are_due(model, noise, pace):
     report, _ = play(model, pieces(noise[:50], 10), pace=pace, clock_ns=clock, sleep=clock.sleep)
     assert sum(clock.slept) == pytest.approx(49 / 50 / pace)
     assert report.latency.count == 50
+    assert report.samples_a_push == 1
+    assert play(model, pieces(noise[:50], 10))[0].samples_a_push == 10
 
 
 def test_a_late_sample_is_not_waited_for_and_the_schedule_holds(model, noise):

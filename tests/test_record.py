@@ -50,10 +50,23 @@ def test_record_then_replay_gives_what_the_csv_gives(bundles, csv, tmp_path, cap
     assert code == 0
     assert len(from_rec) > 0
     assert events(capsys, csv, bundles["gru"]) == (0, from_rec)
+    assert events(capsys, bundles["gru"], csv) == events(capsys, bundles["gru"], rec) == (0, from_rec), "either order"
     for form in ("copy.csv", "copy.npz"):
         assert main(["record", "--source", str(rec), "-o", str(tmp_path / form), "--rate", "50"]) == 0
         capsys.readouterr()
         assert events(capsys, tmp_path / form, bundles["gru"]) == (0, from_rec)
+
+
+def test_replay_says_which_file_is_no_model(bundles, csv, capsys):
+    assert main(["replay", str(csv), str(csv)]) == 1
+    assert f"{csv} is text, expected a bundle (.ernn)" in capsys.readouterr().err
+    assert main(["replay", str(bundles["gru"]), str(bundles["lstm"])]) == 3
+    assert f"{bundles['gru']} is a bundle (.ernn), expected lines of samples" in capsys.readouterr().err
+    (csv.parent / "notes.txt").write_text("some words\nand more\n")
+    assert main(["replay", str(csv.parent / "notes.txt"), str(bundles["gru"])]) == 3
+    assert "could be read as a sample: the model wants ax [g]" in capsys.readouterr().err
+    assert main(["replay", str(csv), str(csv.parent / "none.ernn")]) == 1
+    assert "cannot read the bundle" in capsys.readouterr().err
 
 
 def test_diff_says_nothing_of_the_same_bundle_and_exits_1_on_a_change(bundles, csv, capsys):

@@ -77,12 +77,15 @@ def replay(
 ) -> None:
     """Run a recording through a model: the same events to the bit at any time and on any machine.
 
+    The two may come in either order: the one that is a bundle is the model.
     With --diff, `diff` lines instead: decisions that are lost, new or moved with OTHER; exit 1 when there are any.
     """
     from ..diff import compare
     from ..events import to_line
     from ..model import load
 
+    if _is_model(recording) and not _is_model(bundle):
+        recording, bundle = Path(bundle), str(recording)
     model = load(bundle, engine)
     if not diff:
         events, summary = _replay(recording, model, convert or [])
@@ -102,12 +105,22 @@ def replay(
         raise typer.Exit(1)
 
 
+def _is_model(path: str | Path) -> bool:
+    from ..looks import BUNDLE, kind_of
+
+    try:
+        return Path(path).suffix == ".onnx" or kind_of(path) == BUNDLE
+    except OSError:  # whoever reads it says so
+        return False
+
+
 def _replay(recording: Path, model: Model, convert: list[str]) -> tuple[list[Event], dict[str, Any]]:
     from ..endpoints.converted import Converted
     from ..endpoints.sources import open_source
     from ..events import Ended
     from ..statistics import LiveStatistics
     from ..units import conversions
+    from .summary import check_read
 
     channels = model.manifest.channels
     opened: Source = open_source(str(recording), tuple(c.name for c in channels))
@@ -121,6 +134,7 @@ def _replay(recording: Path, model: Model, convert: list[str]) -> tuple[list[Eve
         events += stream.reset() if chunk.restart and stream.counters.received else []
         events += stream.push(chunk.samples, chunk.t_ns, chunk.seq)
     events += stream.finish()
+    check_read(model, str(recording), opened, stream.counters.received)
     said = {"samples": stream.counters.to_json(), "events": sum(isinstance(event, Ended) for event in events)}
     warnings = [*statistics.warnings(), *(f"skipped {line}" for line in opened.reports)]
     return events, {"model": model.manifest.title, **said, "warnings": warnings}

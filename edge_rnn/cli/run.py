@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import SourceError, UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..endpoints.sources import Source
@@ -110,9 +110,7 @@ def run(
     for url, report in reports.items():
         if report.lost is not None:
             raise report.lost
-        if bare[url].malformed and not report.samples["received"]:
-            wanted = ", ".join(f"{c.name} [{c.unit}]" for c in model.manifest.channels)
-            raise SourceError(f"nothing that came from {url} could be read as a sample: the model wants {wanted}")
+        summary.check_read(model, url, bare[url], report.samples["received"])
 
 
 @contextmanager

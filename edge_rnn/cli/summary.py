@@ -6,6 +6,7 @@ from typing import Any
 
 from ..clock import RateEstimate
 from ..endpoints.sources import Source
+from ..errors import SourceError
 from ..latency import spoken
 from ..model import Model
 from ..pipeline import Report
@@ -22,6 +23,13 @@ def facts(model: Model, report: Report, source: Source, clock: RateEstimate | No
         "reconnects": getattr(source, "reconnects", 0),
         "source_clock": None if clock is None else clock.to_json(),
     }
+
+
+def check_read(model: Model, url: str, source: Source, received: int) -> None:
+    """Raise SourceError where lines came, and none of them was a sample."""
+    if source.malformed and not received:
+        wanted = ", ".join(f"{c.name} [{c.unit}]" for c in model.manifest.channels)
+        raise SourceError(f"nothing that came from {url} could be read as a sample: the model wants {wanted}")
 
 
 def warnings(report: Report, source: Source, clock: RateEstimate | None) -> list[str]:
@@ -41,7 +49,7 @@ def text(summary: dict[str, Any]) -> str:
         "model": f"{summary['model']}, engine {summary['engine']}",
         "samples": f"{came['received']:,} received: {', '.join(parts) or 'none'}",
         "events": ", ".join(f"{count:,} {kind}" for kind, count in sorted(summary["events"].items())) or "none",
-        "latency": ", ".join(f"{name.removesuffix('_us')} {spoken(us)}" for name, us in latency.items()) + " a sample",
+        "latency": _latency(**latency),
         "time": f"{took['total']:.3g} s, {per_second:,.0f} samples/s: source (reading, parsing) {took['source']:.3g}, "
         f"stream (inference, detection) {took['stream']:.3g}",
     }
@@ -56,3 +64,10 @@ def text(summary: dict[str, Any]) -> str:
     if "source_url" in summary:
         lines = {"from": summary["source_url"], **lines}
     return "\n".join(f"{name:8} {line}" for name, line in lines.items())
+
+
+def _latency(p50_us: float, p99_us: float, max_us: float, samples_a_push: float) -> str:
+    """A sample's own where it was pushed alone; else a mean over its block, which hides single slow ones."""
+    found = f"p50 {spoken(p50_us)}, p99 {spoken(p99_us)}, max {spoken(max_us)} a sample"
+    blocks = f", each the mean of a block of about {samples_a_push:,.0f} (--speed 1x takes them one by one)"
+    return found + blocks * (samples_a_push > 1)

@@ -25,7 +25,9 @@ def train(
     layers: Annotated[
         int | None, typer.Option(min=1, help="Hidden layers or blocks. Default: 1; cnn 5; transformer 2.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the data set's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Default: the data set's; your own: 30, or 1,000 updates.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
     out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -87,8 +89,10 @@ def train(
         "validation_accuracy": result.accuracy,
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
+        "updates": result.updates,
         "seconds": round(result.seconds, 1),
-        **({"warnings": list(result.warnings), "diagnosis": str(result.folder / "diagnosis.json")} if diagnose else {}),
+        "warnings": list(result.warnings),
+        **({"diagnosis": str(result.folder / "diagnosis.json")} if diagnose else {}),
     }
     if as_json:
         print(json.dumps(figures))
@@ -100,7 +104,8 @@ def train(
     precision = "int8" if result.int8 else "float32"
     print(
         f"{result.accuracy:.1%} right on validation people (epoch {result.best_epoch} of {result.epochs}, "
-        f"{result.seconds:.0f} s)\nnext: edge-rnn export {result.checkpoint} --precision {precision} -o model.ernn",
+        f"{result.updates:,} updates, {result.seconds:.0f} s)\n"
+        f"next: edge-rnn export {result.checkpoint} --precision {precision} -o model.ernn",
         file=sys.stderr,
     )
 

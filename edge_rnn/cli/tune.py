@@ -20,7 +20,7 @@ EARLY = "Seconds before an onset that still count as found."
 def tune(
     bundle: Annotated[Path, typer.Argument(metavar="M.ernn", help="The bundle to tune.")],
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
-    false_alarms_per_hour: Annotated[float, typer.Option(help="The budget, over all labels together.")],
+    false_alarms_per_hour: Annotated[float, typer.Option(help="The budget, shared equally by the labels.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="TUNED.ernn", help="The bundle to write.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Write over M.ernn; its signature is dropped.")] = False,
     label: Annotated[list[str] | None, typer.Option(help="Tune this label (several times for more).")] = None,
@@ -49,6 +49,12 @@ def tune(
     model = load(bundle, engine)
     recordings = _read(model, data, merge, people, allow_seen)
     labels = _labels(model, recordings, label)
+    if len(labels) > 1:
+        share = f"at most {false_alarms_per_hour / len(labels):.3g} each"
+        print(
+            f"{false_alarms_per_hour:g} false alarms an hour are shared by {len(labels)} labels: {share}",
+            file=sys.stderr,
+        )
     with progress("tuning", tuning.SMOOTHINGS * len(labels)) as advance:
         found = tuning.tune(
             model,

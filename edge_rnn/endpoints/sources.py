@@ -21,6 +21,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError, UsageError
+from ..looks import EMPTY, TEXT, UNKNOWN, kind_of
 from ..recording import Chunk
 from . import blocks
 from .lines import LineDecoder
@@ -124,6 +125,9 @@ def _open_file(path: Path, channels: tuple[str, ...], strict: bool) -> Source:
     if path.suffix == ".ernrec":
         return BlockSource(path, channels)
     try:
+        # A pipe cannot be looked into beforehand; text of another encoding is of an unknown kind.
+        if path.is_file() and (kind := kind_of(path)) not in (TEXT, EMPTY, UNKNOWN):
+            raise SourceError(f"{path} is {kind}, expected lines of samples, X.ernrec or X.npz: check the file's name")
         return LineSource(blocks.read_pipe(path.open("rb")), channels, strict)
     except OSError as error:
         raise SourceError(f"cannot open the source {path}: {error.strerror}") from error
