@@ -2,6 +2,9 @@
 
 Events, states, snapshots and scores are those of pushing each stream alone, to the bit. It must never handle what is
 not plain: a stream with a hole, a fault, a bad sample or the zero state behind it is left to its own `push`.
+
+A stream that is `inside` is ahead of what it knows itself: its clock, sums and scores stand in arrays here until
+`settle` gives them back. Whoever touches a stream in any other way settles it first.
 """
 
 from __future__ import annotations
@@ -9,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from .detect import push_abreast, softmax
+from .detect import FIELDS, softmax
 from .engine import F32
 from .errors import UsageError
 from .events import Event
 from .keys import I64
 from .stream import Stream
+
+B1 = npt.NDArray[np.bool_]
 
 
 class Abreast:
@@ -27,59 +33,95 @@ class Abreast:
             if one.model is not first.model or not one.detector.same_rules(first.detector):
                 raise UsageError("streams abreast need one model and one set of detector parameters: push them alone")
         self._streams = streams
-        self._model = first.model
-        shape = (len(streams), first.model.inputs)
-        self._last, self._run = np.empty(shape, np.float32), np.empty(shape, np.int64)
-        for one, last, run in zip(streams, self._last, self._run, strict=True):
-            one.timeline.watch.move(last, run)
+        self._model, self._detector, self._watch = first.model, first.detector, first.timeline.watch
+        count, inputs = len(streams), first.model.inputs
+        self._last, self._run = np.empty((count, inputs), np.float32), np.empty((count, inputs), np.int64)
+        self._memory = np.empty((FIELDS, count, first.detector.classes))
+        for at, one in enumerate(streams):
+            one.timeline.watch.move(self._last[at], self._run[at])
+            one.detector.move(self._memory[:, at])
+        self._inside = np.zeros(count, np.bool_)
+        self._slot, self._due = (
+            np.zeros(count, np.int64),
+            np.zeros(count, np.int64),
+        )  # the next sample's, and its number
+        self._ahead, self._numbered = np.zeros(count, np.int64), np.zeros(count, np.int64)  # since the stream knew
+        self._logits: list[F32 | None] = [None] * count  # of the last push
 
     def push(
         self, members: Sequence[int], samples: Sequence[F32], seqs: Sequence[I64] | None
     ) -> list[list[Event] | None]:
-        """Push samples (T, I) into each of the `members`, T > 0 the same for all; `seqs` (T,) number them, or None.
+        """Push samples (T, I) into each of the `members`, T > 0; `seqs` (T,) number them, or None.
 
-        None in place of a list of events: nothing was done for this one, push it alone.
+        None in place of a list of events: nothing was done for this one, push it alone; it is settled.
         """
-        told: list[list[Event] | None] = [None] * len(members)
-        x = np.stack(samples)
-        streams = [self._streams[at] for at in members]
-        steady = np.array([one.steady for one in streams])
-        if seqs is not None:
-            steady &= _consecutive(streams, np.stack(seqs))
-        where = np.asarray(members)
+        where = np.array(members)
+        for at in where[~self._inside[where]].tolist():
+            self._enter(at)
+        x, rows = np.concatenate(samples), np.array([len(one) for one in samples])
         last, run = self._last[where], self._run[where]
-        steady &= streams[0].timeline.watch.calm(x, last, run)
-        chosen = np.flatnonzero(steady)
-        if len(chosen) < len(streams):
-            x, last, run, where = x[chosen], last[chosen], run[chosen], where[chosen]
-            streams = [streams[at] for at in chosen]
-        if streams:
+        starts = rows.cumsum() - rows
+        well = self._inside[where] & self._watch.calm(x, starts, last, run)
+        if seqs is not None:
+            well &= self._consecutive(where, np.concatenate(seqs), starts, rows)
+        if well.all():
             self._last[where], self._run[where] = last, run
-            for at, events in zip(chosen.tolist(), self._step(streams, x, seqs is not None), strict=True):
-                told[at] = events
+            return list(self._step(where, x, rows, seqs is not None))
+        kept = where[well]
+        self._last[kept], self._run[kept] = last[well], run[well]
+        events = iter(self._step(kept, x[np.repeat(well, rows)], rows[well], seqs is not None) if len(kept) else ())
+        told = [next(events) if good else None for good in well.tolist()]
+        for at in where[~well].tolist():
+            self.settle(at)
         return told
 
-    def _step(self, streams: list[Stream], x: F32, numbered: bool) -> list[list[Event]]:
-        many, rows, _ = x.shape
-        logits = np.empty((many, rows, self._model.outputs), np.float32)
-        run_engine, firsts, held = self._model.engine.run, [], x[:, -1].copy()  # a view would keep all of x
-        for one, mine, last, out in zip(streams, x, held, logits, strict=True):
-            firsts.append(one.timeline.take(rows, last, numbered))
-            run_engine(mine, one.state, out)
-        indexes, quality = np.add.outer(firsts, np.arange(rows)), np.zeros(rows, np.uint8)
-        for one, first, out, index in zip(streams, firsts, logits, indexes, strict=True):
-            one.took(first, out, index, quality)
-        if not streams[0].detector.active:
-            return [[] for _ in streams]
-        probabilities = softmax(logits.reshape(many * rows, -1)).reshape(many, rows, -1)
-        decisions = push_abreast([one.detector for one in streams], probabilities, firsts)
-        return [one.told(mine) for one, mine in zip(streams, decisions, strict=True)]
+    def settle(self, at: int) -> None:
+        """Let a stream know how far it is."""
+        if not self._inside[at]:
+            return
+        self._inside[at] = False
+        logits = self._logits[at]
+        if logits is not None:
+            rows = int(self._ahead[at])
+            self._streams[at].took(rows, int(self._numbered[at]), self._last[at].copy(), logits)
+            self._logits[at] = None
 
+    def _enter(self, at: int) -> None:
+        one = self._streams[at]
+        if one.steady:
+            number = one.timeline.keys.next_seq
+            self._slot[at], self._due[at] = one.timeline.next_index, -1 if number is None else number
+            self._ahead[at] = self._numbered[at] = 0
+            self._inside[at] = True
 
-def _consecutive(streams: Sequence[Stream], seqs: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each stream's numbers (N, T) are simply the next ones."""
-    wanted = [one.timeline.keys.next_seq for one in streams]
-    due = np.array([-1 if number is None else number for number in wanted], np.int64)
-    known = np.array([number is not None for number in wanted])
-    right: np.ndarray[tuple[int], np.dtype[np.bool_]] = (seqs == due[:, None] + np.arange(seqs.shape[1])).all(axis=1)
-    return known & right
+    def _consecutive(self, where: I64, seqs: I64, starts: I64, rows: I64) -> B1:
+        """Whether each stream's numbers, one stream's after the other's (R,), are simply the next ones."""
+        due = self._due[where]
+        right = seqs == np.repeat(due - starts, rows) + np.arange(len(seqs))
+        if right.all() and due.min() >= 0:
+            return np.ones(len(where), np.bool_)
+        well: B1 = np.logical_and.reduceat(right, starts) & (due >= 0)
+        return well
+
+    def _step(self, where: I64, x: F32, rows: I64, numbered: bool) -> list[list[Event] | None]:
+        stops, firsts, members = rows.cumsum(), self._slot[where], where.tolist()
+        logits = np.empty((len(x), self._model.outputs), np.float32)
+        run_engine, start = self._model.engine.run, 0
+        for at, stop in zip(members, stops.tolist(), strict=True):
+            out = self._logits[at] = logits[start:stop]
+            run_engine(x[start:stop], self._streams[at].state, out)
+            start = stop
+        self._slot[where] = firsts + rows
+        self._ahead[where] += rows
+        if numbered:
+            self._due[where] += rows
+            self._numbered[where] += rows
+        told: list[list[Event] | None] = [[] for _ in members]
+        if self._detector.active:
+            memory = self._memory.take(where, axis=1)
+            averages, quiet = self._detector.average(memory, softmax(logits), stops)
+            self._memory[:, where] = memory
+            for n in np.flatnonzero(~quiet.all(axis=1)).tolist():
+                one, mine = self._streams[members[n]], averages[stops[n] - rows[n] : stops[n]]
+                told[n] = one.told(one.detector.decide(mine, quiet[n], int(firsts[n])))
+        return told

@@ -11,17 +11,24 @@ import functools
 import importlib
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import SnapshotError
+from .keys import I64
 from .manifest import DetectorParams
 from .tracks import ACTIVE, CANDIDATE, F64, IDLE, REARMING, Decision, Rule, Track, advance, leap
 
+B1 = npt.NDArray[np.bool_]
+
 LEAP = 64
 """Samples from which on a class is looked at as a block."""
+FIELDS = 4
+AVERAGE, PEAK, FLOOR, CEILING = range(FIELDS)
+"""What is remembered of each class as numbers: its average (NaN before the first), its peak since it rose, and between
+which averages nothing happens: idle and below `enter`, or active and not below `exit`."""
 _TRACK = struct.Struct("<IdBqqqd")
 
 
@@ -62,13 +69,39 @@ class Detector:
             )
             for label, params in sorted(rules.items())
         ]
-        self._tracks = [Track() for _ in self._rules]
+        self._labels = np.array([rule.label for rule in self._rules], np.intp)
+        self._alpha = np.array([rule.alpha for rule in self._rules])
+        self._memory: F64 = np.empty((FIELDS, len(self._rules)))
+        self._forget()
         self._next = 0  # the sample after the last one
+
+    def _forget(self) -> None:
+        self._tracks = [Track() for _ in self._rules]
+        self._memory[AVERAGE], self._memory[PEAK] = math.nan, 0.0
+        for column in range(len(self._rules)):
+            self._set_band(column)
+
+    def _set_band(self, column: int) -> None:
+        """Between which averages nothing happens."""
+        rule, phase = self._rules[column], self._tracks[column].phase
+        floor = -math.inf if phase == IDLE else rule.exit if phase == ACTIVE else math.inf
+        ceiling = rule.enter if phase == IDLE else math.inf
+        self._memory[FLOOR, column], self._memory[CEILING, column] = floor, ceiling
+
+    def move(self, memory: F64) -> None:
+        """From now on remember in this array (FIELDS, K), a part of one that many detectors share."""
+        memory[:] = self._memory
+        self._memory = memory
 
     @property
     def next_index(self) -> int | None:
         """The sample after the last one; None where nothing is watched."""
         return self._next if self._rules else None
+
+    @property
+    def classes(self) -> int:
+        """How many classes are watched."""
+        return len(self._rules)
 
     @property
     def active(self) -> bool:
@@ -80,51 +113,73 @@ class Detector:
 
         Samples left out since the last push are a break: a class that was about to start begins its minimum again.
         """
-        return push_abreast([self], probabilities[None], [first])[0]
+        rows = len(probabilities)
+        if first != self._next:
+            for column, track in enumerate(self._tracks):
+                if track.phase == CANDIDATE:
+                    track.phase = IDLE
+                    self._set_band(column)
+        self._next = first + rows
+        if not rows or not self._rules:
+            return []
+        averages, quiet = self.average(self._memory[:, None], probabilities, np.array([rows]))
+        return [] if quiet.all() else self.decide(averages, quiet[0], first)
+
+    def average(self, memory: F64, probabilities: F64, stops: I64) -> tuple[F64, B1]:
+        """The averages (R, K) of M streams, and which classes of which of them decide nothing (M, K).
+
+        `probabilities` (R, C) are those of one stream after the other, the n-th ending before row `stops[n]`, each
+        with a row at least. `memory` (FIELDS, M, K) is what detectors with these rules remember, and moves on.
+        """
+        averages: F64 = probabilities.take(self._labels, axis=1)
+        _moving_averages()(averages, memory[AVERAGE], self._alpha, stops)
+        starts = np.concatenate([[0], stops[:-1]])
+        lowest, highest = np.minimum.reduceat(averages, starts), np.maximum.reduceat(averages, starts)
+        floor, peak = memory[FLOOR], memory[PEAK]
+        quiet: B1 = (lowest >= floor) & (highest < memory[CEILING])
+        np.maximum(peak, highest, out=peak, where=quiet & (floor > -math.inf))  # those that are active
+        return averages, quiet
+
+    def decide(self, averages: F64, quiet: B1, first: int) -> list[Decision]:
+        """What `average` found not to be quiet: averages (T, K) of the samples from `first` on, quiet (K,)."""
+        decisions: list[Decision] = []
+        self._next = first + len(averages)
+        for column in np.flatnonzero(~quiet).tolist():
+            rule, track = self._rules[column], self._tracks[column]
+            track.peak = float(self._memory[PEAK, column])
+            if len(averages) >= LEAP:
+                leap(rule, track, averages[:, column], first, decisions)
+            else:
+                for index, p in enumerate(averages[:, column].tolist(), first):
+                    advance(rule, track, p, index, decisions)
+            self._memory[PEAK, column] = track.peak
+            self._set_band(column)
+        if len(decisions) > 1:
+            decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
+        return decisions
+
+    def passed(self, upto: int) -> None:
+        """The samples before `upto` were averaged beside those of others, in what `move` shares."""
+        self._next = upto
 
     def same_rules(self, other: Detector) -> bool:
         """Whether both decide alike."""
         return self._rules == other._rules
 
-    def _decide(self, averages: F64, lowest: list[float], highest: list[float], first: int) -> list[Decision]:
-        """Take averages (T, K) with the least and the largest of each column."""
-        decisions: list[Decision] = []
-        if first != self._next:
-            for track in self._tracks:
-                track.phase = IDLE if track.phase == CANDIDATE else track.phase
-        self._next = first + len(averages)
-        if not len(averages):
-            return decisions
-        for column, (rule, track) in enumerate(zip(self._rules, self._tracks, strict=True)):
-            # Most chunks decide nothing: idle and never over enter, or active and never under exit.
-            if track.phase == IDLE and highest[column] < rule.enter:
-                continue
-            if track.phase == ACTIVE and lowest[column] >= rule.exit:
-                track.peak = max(track.peak, highest[column])
-                continue
-            if len(averages) >= LEAP:
-                leap(rule, track, averages[:, column], first, decisions)
-                continue
-            for index, p in enumerate(averages[:, column].tolist(), first):
-                advance(rule, track, p, index, decisions)
-        if len(decisions) > 1:
-            decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
-        return decisions
-
     def end(self, at: int, reason: str) -> list[Decision]:
         """End what is active and forget everything, as after a reset."""
         ended = [
-            Decision(rule.label, track.first, at, track.started, track.peak, reason)
-            for rule, track in zip(self._rules, self._tracks, strict=True)
+            Decision(rule.label, track.first, at, track.started, peak, reason)
+            for rule, track, peak in zip(self._rules, self._tracks, self._memory[PEAK].tolist(), strict=True)
             if track.phase == ACTIVE
         ]
-        self._tracks = [Track() for _ in self._rules]
+        self._forget()
         return ended
 
     def snapshot(self) -> bytes:
         """What is remembered, as bytes."""
-        tracks = zip(self._rules, self._tracks, strict=True)
-        packed = (_TRACK.pack(r.label, t.p, t.phase, t.first, t.started, t.ready, t.peak) for r, t in tracks)
+        tracks = zip(self._rules, self._tracks, *self._memory[:FLOOR].tolist(), strict=True)
+        packed = (_TRACK.pack(r.label, p, t.phase, t.first, t.started, t.ready, peak) for r, t, p, peak in tracks)
         return self._next.to_bytes(8, "little") + b"".join(packed)
 
     def restore(self, blob: bytes) -> None:
@@ -135,45 +190,29 @@ class Detector:
             raise SnapshotError("the snapshot's detector is truncated: take a new one") from error
         if [row[0] for row in rows] != [rule.label for rule in self._rules]:
             raise SnapshotError("the snapshot's detector watches other classes than this stream's")
-        tracks = [Track(*row[1:]) for row in rows]
+        tracks = [Track(*row[2:]) for row in rows]
         if any(track.phase > REARMING for track in tracks):
             raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
         self._tracks, self._next = tracks, int.from_bytes(blob[:8], "little")
-
-
-def push_abreast(detectors: Sequence[Detector], probabilities: F64, firsts: Sequence[int]) -> list[list[Decision]]:
-    """`push` of N detectors with the same rules: probabilities (N, T, C), each one's from sample `firsts[n]` on."""
-    rules, (streams, rows, _) = detectors[0]._rules, probabilities.shape
-    if not rows or not rules:
-        return [
-            d._decide(p, [], [], first) for d, p, first in zip(detectors, probabilities[:, :0], firsts, strict=True)
-        ]
-    watched = probabilities[:, :, [rule.label for rule in rules]]
-    averages: F64 = np.ascontiguousarray(watched.transpose(1, 0, 2)).reshape(rows, streams * len(rules))
-    tracks = [track for detector in detectors for track in detector._tracks]
-    last = np.array([track.p for track in tracks])
-    _moving_average()(averages, last, np.array([rule.alpha for rule in rules] * streams))
-    for track, p in zip(tracks, last.tolist(), strict=True):
-        track.p = p
-    lowest, highest = averages.min(axis=0).tolist(), averages.max(axis=0).tolist()
-    found = []
-    for at, (detector, first) in enumerate(zip(detectors, firsts, strict=True)):
-        mine = slice(at * len(rules), (at + 1) * len(rules))
-        found.append(detector._decide(averages[:, mine], lowest[mine], highest[mine], first))
-    return found
+        for column, row in enumerate(rows):
+            self._memory[AVERAGE, column], self._memory[PEAK, column] = row[1], row[-1]
+            self._set_band(column)
 
 
 @functools.cache
-def _moving_average() -> Callable[[F64, F64, F64], None]:
+def _moving_averages() -> Callable[[F64, F64, F64, I64], None]:
     """The extension's loop where it was built, else the same line in Python; both give the same bits."""
     try:
-        smooth: Callable[[F64, F64, F64], None] = importlib.import_module("edge_rnn._native").smooth
+        found: Callable[[F64, F64, F64, I64], None] = importlib.import_module("edge_rnn._native").averages
     except (ImportError, AttributeError):  # not built, or from sources that had no such function
-        return _smooth_in_python
-    return smooth
+        return _averages_in_python
+    return found
 
 
-def _smooth_in_python(averages: F64, last: F64, alpha: F64) -> None:
-    for row in averages:
-        row[:] = np.where(np.isnan(last), row, last + alpha * (row - last))
-        last[:] = row
+def _averages_in_python(p: F64, last: F64, alpha: F64, stops: I64) -> None:
+    start = 0
+    for now, stop in zip(last, stops.tolist(), strict=True):
+        for row in p[start:stop]:
+            row[:] = np.where(np.isnan(now), row, now + alpha * (row - now))
+            now[:] = row
+        start = stop

@@ -35,6 +35,8 @@ SATURATED_SAMPLES, STUCK_SAMPLES = 3, 25
 """The least samples for each of the two."""
 STUCK = 4
 _RUN = struct.Struct("<fq")
+_WHOLE = np.zeros(1, np.int64)
+_APART, _NEVER = 1 << 40, -(1 << 62)
 
 
 class Watch:
@@ -53,6 +55,7 @@ class Watch:
         seen = np.array([c.constant or 1 << 60 for c in channels], np.int64)
         self._longest = np.maximum(seen, SATURATED_SAMPLES)
         self._stuck = np.maximum(seen * STUCK, STUCK_SAMPLES)
+        self._shortest = int(min(self._longest.min(), self._stuck.min()))
         self.last = np.full(len(self._names), np.nan, np.float32)
         self.run = np.zeros(len(self._names), np.int64)
 
@@ -71,7 +74,7 @@ class Watch:
         if not len(x):
             return None
         inside = (x >= self._floor) & (x <= self._ceiling)
-        runs = _runs(x, self.last, self.run)
+        runs = _runs(x, _WHOLE, self.last[None], self.run[None])
         frozen = None if runs is None else self._frozen(x, runs)
         if frozen is None and inside.all():
             return None
@@ -81,20 +84,25 @@ class Watch:
         reasons[np.isnan(x)] = NAN
         return reasons
 
-    def calm(self, x: F32, last: F32, run: I64) -> B1:
-        """Which of N streams of these channels `check` would find well (N,): samples x (N, T, I), T > 0.
+    def calm(self, x: F32, starts: I64, last: F32, run: I64) -> B1:
+        """Which of M streams of these channels `check` would find well (M,).
 
-        `last` and `run` (N, I) are those streams' own, and move on.
+        Samples x (R, I) are those of one stream after the other, each from row `starts[m]` on and with a row at least.
+        `last` and `run` (M, I) are those streams' own, and move on.
         """
-        runs = _runs(x, last, run)
+        runs = _runs(x, starts, last, run)
         inside = (x >= self._floor) & (x <= self._ceiling)
         frozen = None if runs is None else self._frozen(x, runs)
+        if frozen is None and inside.all():
+            return np.ones(len(starts), np.bool_)
         if frozen is not None:
             inside &= frozen == 0
-        well: B1 = np.all(inside, axis=(1, 2))
+        well: B1 = np.logical_and.reduceat(inside.all(axis=1), starts)
         return well
 
     def _frozen(self, x: F32, runs: I64) -> U8 | None:
+        if runs.max() <= self._shortest:
+            return None
         saturated = (runs > self._longest) & ((x < self._low) | (x > self._high))
         stuck = runs > self._stuck
         if not saturated.any() and not stuck.any():
@@ -115,20 +123,25 @@ class Watch:
         self.run[:] = [run for _, run in pairs]
 
 
-def _runs(x: F32, last: F32, run: I64) -> I64 | None:
-    """For how many samples each value of x (..., T, I) has been the same; None when every value is new.
+def _runs(x: F32, starts: I64, last: F32, run: I64) -> I64 | None:
+    """For how many samples each value of x (R, I) has been the same; None when every value is new.
 
-    `last` and `run` (..., I) are the values before and for how long they had been the same; they move on.
+    x holds M streams, one after the other, each from row `starts[m]` on. `last` and `run` (M, I) are the values before
+    and for how long they had been the same; they move on.
     """
     same = np.empty(x.shape, np.bool_)
-    np.equal(x[..., 0, :], last, out=same[..., 0, :])
-    np.equal(x[..., 1:, :], x[..., :-1, :], out=same[..., 1:, :])
-    last[...] = x[..., -1, :]
+    np.equal(x[1:], x[:-1], out=same[1:])
+    same[starts] = x[starts] == last
+    stops = np.append(starts[1:], len(x)) - 1
+    last[...] = x[stops]
     if not same.any():
         run.fill(1)
         return None
-    rows = np.arange(1, x.shape[-2] + 1)[:, None]
-    began = np.maximum.accumulate(np.where(same, 0, rows), axis=-2)  # the row where the run began; 0: before these
-    runs: I64 = np.where(began > 0, rows - began + 1, rows + run[..., None, :])
-    run[...] = runs[..., -1, :]
+    # the row where a run began, of all so far the last; streams lie so far apart that none reaches into another
+    rows = np.arange(len(x)) + np.repeat(np.arange(len(starts)) * _APART, stops - starts + 1)
+    began = np.where(same, _NEVER, rows[:, None])
+    first = rows[starts, None]
+    began[starts] = np.where(same[starts], first - run, first)
+    runs: I64 = rows[:, None] - np.maximum.accumulate(began, axis=0) + 1
+    run[...] = runs[stops]
     return runs

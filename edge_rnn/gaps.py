@@ -104,17 +104,18 @@ class Timeline:
         """Whether the last slot has its sample."""
         return self._run == 0
 
-    def take(self, rows: int, last: F32, numbered: bool) -> int:
-        """Take samples that were found to be simply the next good ones; the first one's slot. `last` (I,) is kept."""
-        first = self._next
+    def took(self, rows: int, numbered: int, last: F32) -> None:
+        """So many samples came that were simply the next good ones, `numbered` of them with numbers.
+
+        `last` (I,) was the last of them; it is kept.
+        """
         self.counters.received += rows
         self.counters.used += rows
         if numbered:
-            self.keys.take(rows)
+            self.keys.take(numbered)
         self._next += rows
         self._last = last
         self._faulty = frozenset()
-        return first
 
     def plan(self, x: F32, t_ns: Any = None, seq: Any = None) -> Plan:
         """Plan the steps for samples x (T, I); `t_ns` and `seq` are None, an int (the first sample's) or (T,).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -22,9 +23,9 @@ class Histogram:
 
     def add(self, duration_ns: float, weight: int = 1) -> None:
         """Count a duration `weight` times."""
-        bucket = math.ceil(_PER_DECADE * math.log10(max(duration_ns, 1.0)))
-        self._counts[min(bucket, _BUCKETS - 1)] += weight
-        self._max_ns = max(self._max_ns, duration_ns)
+        self._counts[_bucket(duration_ns)] += weight
+        if duration_ns > self._max_ns:
+            self._max_ns = duration_ns
         self.total_ns += duration_ns * weight
 
     @property
@@ -47,6 +48,11 @@ class Histogram:
         """p50, p99 and max in microseconds."""
         values = {"p50_us": self.quantile_us(0.5), "p99_us": self.quantile_us(0.99), "max_us": self._max_ns / 1e3}
         return {name: round(value, 3) for name, value in values.items()}
+
+
+@functools.lru_cache(maxsize=1)  # many histograms get the same duration, one after the other
+def _bucket(duration_ns: float) -> int:
+    return min(math.ceil(_PER_DECADE * math.log10(max(duration_ns, 1.0))), _BUCKETS - 1)
 
 
 def spoken(us: float) -> str:

@@ -200,11 +200,17 @@ class Stream:
             and self.detector.next_index in (self.timeline.next_index, None)
         )
 
-    def took(self, first: int, logits: F32, indexes: I64, quality: npt.NDArray[np.uint8]) -> None:
-        """Steps (T, C) were made on `state` from slot `first` on, for samples the timeline has taken."""
-        self.last_scores, self.last_index, self.last_quality = logits, indexes, quality
-        self._age += len(logits)
-        self._done = first + len(logits)
+    def took(self, rows: int, numbered: int, last: F32, logits: F32) -> None:
+        """So many plain steps were made beside those of others, of samples that were simply the next good ones.
+
+        `numbered` of them had numbers, the last was `last` (I,), which is kept; `logits` (T, C) are of the last push.
+        """
+        self.timeline.took(rows, numbered, last)
+        self._age += rows
+        self._done = self.timeline.next_index
+        self.detector.passed(self._done)
+        steps = len(logits)
+        self._keep_scores([_Steps(logits, np.arange(self._done - steps, self._done), np.zeros(steps, np.uint8))])
 
     def told(
         self, decisions: list[Decision], first: int = 0, quality: npt.NDArray[np.uint8] = _NO_QUALITY

@@ -35,9 +35,8 @@ class Decision:
 
 @dataclass(slots=True)
 class Track:
-    """What the detector remembers of one class."""
+    """What the detector remembers of one class beside its average."""
 
-    p: float = math.nan  # the average; NaN until the first probability
     phase: int = IDLE
     first: int = 0  # first sample of the run that is a candidate or active
     started: int = 0  # sample of the decision to start

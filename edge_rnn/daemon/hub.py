@@ -51,11 +51,12 @@ class Seat:
 
 
 class Hub:
-    """`news` is called after each round of reading in which samples came; other feeds call it, too."""
+    """`round_read` is called after each round of reading in which samples came, `news` by feeds of other kinds."""
 
-    def __init__(self, tick_s: float, news: Callable[[], None]) -> None:
+    def __init__(self, tick_s: float, news: Callable[[], None], round_read: Callable[[], None]) -> None:
         self.tick_s = tick_s
         self.news = news
+        self._round_read = round_read
         self._poll = selectors.DefaultSelector()
         self._buffer = bytearray(READ_BYTES)
         self._stopping = False
@@ -79,19 +80,18 @@ class Hub:
     def _run(self) -> None:
         began = 0.0
         while not self._stopping:
-            ready = self._poll.select(IDLE_SECONDS)
-            if not ready:
-                continue
             rest = began + self.tick_s - time.monotonic()
             if rest > 0:
                 time.sleep(rest)
-                ready = self._poll.select(0)
+            ready = self._poll.select(IDLE_SECONDS)
+            if not ready:
+                continue
             began = time.monotonic()
             came = False
             for key, _ in ready:
                 came = self._read(key.data) or came
             if came:
-                self.news()
+                self._round_read()
 
     def _read(self, seat: Seat) -> bool:
         """Whether samples came."""

@@ -51,14 +51,20 @@ class Lane:
         self._ended = False
         self._since_ns = 0
         self._events: list[Event] = []
+        self.settle: Callable[[], None] = _nothing
+        """To be called before the stream is touched: it may be abreast of others, and ahead of what it knows."""
         if place.state:
             self.stream.restore(place.state)
 
-    def gather(self) -> None:
-        """Take from the ring what has come."""
-        self._since_ns = self.ring.since_ns
+    def gather(self) -> bool:
+        """Take from the ring what has come; False when there is nothing to do."""
+        since_ns = self.ring.since_ns
         chunks, self._ended = self.ring.take()
-        self._waiting = joined(chunks)
+        if chunks:
+            self._since_ns = since_ns
+            self._waiting = joined(chunks)
+            return True
+        return self.reset_wanted or self._ended
 
     @property
     def plain(self) -> Chunk | None:
@@ -76,12 +82,14 @@ class Lane:
         self.steps.add(ns_per_sample, rows)
         self._cursor = self._cursor + rows if not self.ring.live else self.ring.came
         self._dirty = True
-        if self.wants_score and self.score is None and len(self.stream.last_scores):
-            last = int(self.stream.last_index[-1])
-            self.score = to_line(self.stream.scores(last or 1)[-1])  # of the last sample alone: only it is divided
+        if self.wants_score and self.score is None:
+            self._tell_score()
 
     def work(self, clock_ns: Callable[[], int]) -> Batch | None:
         """Step what waits; a batch when there are events or the source ended."""
+        if not self._waiting and not self._events and not self.reset_wanted and not self._ended:
+            return None
+        self.settle()
         if self.reset_wanted:
             self.reset_wanted = False
             self._events += self.stream.reset()
@@ -103,6 +111,7 @@ class Lane:
         if not self._dirty:
             return None
         self._dirty = False
+        self.settle()
         events, self._events = self._events, []
         now_ns = self._wall_ns()
         wall = _rfc3339(now_ns)
@@ -111,6 +120,21 @@ class Lane:
         self.events.update(one.key.partition(":")[0] for one in told)
         self._place = Place(self._place.generation, digest, self._cursor, self.finished, self.stream.snapshot(), now_ns)
         return Batch(told, {self.pipeline: self._place}, came_ns=[self._since_ns] * len(told))
+
+    def leave(self) -> None:
+        """Those beside it change."""
+        self.settle()
+        self.settle = _nothing
+
+    def _tell_score(self) -> None:
+        self.settle()
+        if len(self.stream.last_scores):
+            last = int(self.stream.last_index[-1])
+            self.score = to_line(self.stream.scores(last or 1)[-1])  # of the last sample alone: only it is divided
+
+
+def _nothing() -> None:
+    pass
 
 
 def _rfc3339(wall_ns: int) -> str:

@@ -5,8 +5,9 @@ A lane that fails is marked and left out; the others go on.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..abreast import Abreast
 from ..recording import Chunk
@@ -27,11 +28,12 @@ class March:
         """Step all that waits; what has become known by it."""
         whole = Batch()
         working = [lane for lane in lanes if lane.failed is None]
-        for lane in working:
-            lane.gather()
-        if len(working) > 1:
-            self._abreast(working, clock_ns)
-        for lane in working:
+        if working != self._lanes:
+            self._form(working)
+        waiting = [lane for lane in working if lane.gather()]
+        for rank, abreast in self._ranks:
+            _step_abreast(rank, abreast, clock_ns)
+        for lane in waiting:
             if lane.failed is None:
                 try:
                     batch = lane.work(clock_ns)
@@ -43,19 +45,31 @@ class March:
                     whole.absorb(batch)
         return whole
 
-    def _abreast(self, lanes: list[Lane], clock_ns: Callable[[], int]) -> None:
-        if lanes != self._lanes:
-            self._lanes, self._ranks = lanes, _ranks(lanes)
+    def _form(self, lanes: list[Lane]) -> None:
+        """Ranks of lanes of one model, where there are at least two of them."""
+        for lane in self._lanes:
+            lane.leave()
+        groups: dict[int, list[Lane]] = {}
+        for lane in lanes:
+            groups.setdefault(id(lane.model), []).append(lane)
+        self._lanes = lanes
+        self._ranks = [(rank, Abreast([lane.stream for lane in rank])) for rank in groups.values() if len(rank) > 1]
         for rank, abreast in self._ranks:
-            alike: dict[tuple[int, bool], tuple[list[int], list[Chunk]]] = {}
             for at, lane in enumerate(rank):
-                if (chunk := lane.plain) is not None:
-                    members, chunks = alike.setdefault((len(chunk.samples), chunk.seq is not None), ([], []))
-                    members.append(at)
-                    chunks.append(chunk)
-            for members, chunks in alike.values():
-                if len(members) > 1:
-                    _push([rank[at] for at in members], members, chunks, abreast, clock_ns)
+                lane.settle = functools.partial(abreast.settle, at)
+
+
+def _step_abreast(rank: list[Lane], abreast: Abreast, clock_ns: Callable[[], int]) -> None:
+    """Step what is plain; samples with and without numbers go apart."""
+    for numbered in (True, False):
+        members, chunks = [], []
+        for at, lane in enumerate(rank):
+            chunk = lane.plain
+            if chunk is not None and (chunk.seq is not None) == numbered:
+                members.append(at)
+                chunks.append(chunk)
+        if len(members) > 1:
+            _push([rank[at] for at in members], members, chunks, abreast, clock_ns)
 
 
 def _push(
@@ -70,16 +84,8 @@ def _push(
         for lane in lanes:
             lane.failed = repr(error)
         return
-    took = sum(events is not None for events in told)
-    ns_per_sample = (clock_ns() - began) / max(took, 1) / len(chunks[0].samples)
+    took = sum(len(chunk.samples) for chunk, events in zip(chunks, told, strict=True) if events is not None)
+    ns_per_sample = (clock_ns() - began) / max(took, 1)
     for lane, events in zip(lanes, told, strict=True):
         if events is not None:
             lane.stepped(events, ns_per_sample)
-
-
-def _ranks(lanes: Sequence[Lane]) -> list[tuple[list[Lane], Abreast]]:
-    """Lanes of one model, where there are at least two of them."""
-    groups: dict[int, list[Lane]] = {}
-    for lane in lanes:
-        groups.setdefault(id(lane.model), []).append(lane)
-    return [(rank, Abreast([lane.stream for lane in rank])) for rank in groups.values() if len(rank) > 1]

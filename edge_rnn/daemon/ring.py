@@ -29,12 +29,13 @@ class Ring:
         self._skip = 0
         self._waiting = 0
         self._queue: deque[Chunk] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._closed = False
 
     def reopened(self, missed: int = 0) -> None:
         """The source begins anew: from its first sample when it can be read again, else after `missed` samples."""
-        with self._changed:
+        with self._lock:
             if self.live:
                 self.came += missed
             else:
@@ -43,7 +44,7 @@ class Ring:
     def put(self, chunk: Chunk) -> bool:
         """Take a chunk; False when nobody wants more. Who puts tells the step thread."""
         rows = len(chunk.samples)
-        with self._changed:
+        with self._lock:
             if self._skip:
                 known = min(self._skip, rows)
                 self._skip -= known
@@ -68,14 +69,14 @@ class Ring:
 
     def end(self) -> None:
         """The source has no more samples, ever."""
-        with self._changed:
+        with self._lock:
             self.ended = True
 
     def take(self) -> tuple[list[Chunk], bool]:
         """All that waits, and whether it is the end."""
         if not self._queue and not self.ended:
             return [], False  # what comes at this moment is news again
-        with self._changed:
+        with self._lock:
             chunks = list(self._queue)
             self._queue.clear()
             self._waiting = 0
@@ -85,7 +86,7 @@ class Ring:
 
     def close(self) -> None:
         """Want no more; a waiting `put` returns."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 

@@ -56,7 +56,9 @@ class Service:
         self.metrics: Metrics | None = None
         self.desk = FrontDesk(self)
         self._news = threading.Event()
-        self._hub = Hub(config.service.tick_ms / 1e3, self._news.set)
+        self._round = threading.Event()
+        """The sockets were read: it is time, however short the last round was ago."""
+        self._hub = Hub(config.service.tick_ms / 1e3, self._news.set, self._sockets_read)
         self._march = March()
         self.assembly = Assembly(self.store, self._hub, open_source)
         self._stopping = threading.Event()
@@ -127,7 +129,7 @@ class Service:
         for unit in self.units.values():
             unit.feed.stop()
         self._stopping.set()
-        self._news.set()
+        self._sockets_read()
         self._hub.stop()
         self._steps.join(left(0.5))
         clean = not self._steps.is_alive() and self.drain(left(0.6))
@@ -164,16 +166,22 @@ class Service:
         """There is something to do for the step thread."""
         self._news.set()
 
+    def _sockets_read(self) -> None:
+        self._round.set()
+        self._news.set()
+
     # the step thread
 
     def _run(self) -> None:
         due = began = 0.0
         while not self._stopping.is_set():
             self.beats += 1
+            came = self._news.wait(BEAT_SECONDS)
             rest = began + self.config.service.tick_ms / 1e3 - time.monotonic()
-            if self._news.wait(BEAT_SECONDS) and rest > 0:
-                self._stopping.wait(rest)
+            if came and rest > 0:
+                self._round.wait(rest)
             began = time.monotonic()
+            self._round.clear()
             self._news.clear()
             self._step()
             if began >= due:

@@ -2,7 +2,7 @@
  *
  *   Kernel(precision, layers, edge, isa)    packed weights of one graph (kernel_binding.h)
  *   Stepper.step(sample)                    one stream's steps, from Kernel.bind (stepper_binding.h)
- *   smooth(p, last, alpha)                  the detector's moving averages (smooth_binding.h)
+ *   averages(p, last, alpha, stops)         the detector's moving averages (averages_binding.h)
  *   csv(text, at, limit, longest, out, row) lines of numbers (csv_binding.h)
  *   frames(data, session, ...)              DATA frames of the wire (frames_binding.h)
  *   variants()                              names of the variants this machine can run
@@ -12,10 +12,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "averages_binding.h"
 #include "csv_binding.h"
 #include "frames_binding.h"
 #include "kernel_binding.h"
-#include "smooth_binding.h"
 #include "stepper_binding.h"
 
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
@@ -33,9 +33,9 @@ static PyObject *variants(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef functions[] = {
+    {"averages", ernn_python_averages, METH_VARARGS, "averages(p, last, alpha, stops): moving averages, in place"},
     {"csv", ernn_python_csv, METH_VARARGS, "csv(text, at, limit, longest, out, row): lines of numbers, to (at, row)"},
     {"frames", ernn_python_frames, METH_VARARGS, "frames(data, session, scale, last, offset, x, seq): see its header"},
-    {"smooth", ernn_python_smooth, METH_VARARGS, "smooth(p, last, alpha): moving averages of (T, K) probabilities, in place"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},
     {NULL, NULL, 0, NULL},
 };
