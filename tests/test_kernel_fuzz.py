@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +102,13 @@ def test_every_variant_is_clean_under_sanitizers(fuzz, tmp_path, name):
     lines = run(fuzz.parent / "replay", golden_file(tmp_path / name, name)).splitlines()
     assert len(lines) >= 2
     assert all("3000 steps agree" in line for line in lines)
+
+
+def test_no_arguments_of_the_binding_end_the_process():
+    """By hand also under AddressSanitizer: tests/binding_fuzz.py."""
+    program = [sys.executable, "-X", "faulthandler", str(ROOT / "tests" / "binding_fuzz.py"), "0", "1500"]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made, refused = map(int, re.match(r"(\d+) made, (\d+) refused", done.stdout).groups())
+    assert made > 300
+    assert refused > 300
