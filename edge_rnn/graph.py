@@ -19,6 +19,7 @@ Arrays of an int8 graph (docs/numeric.md; S_k holds the shifts S and k of one ma
     l1.w     int8  (O, I)     l1.m int32 (O,)  l1.S_k int32 (2,)  l1.b int32 (O,)   a conv layer's the same, (O, K*I)
     l0.b_z, l0.b_h int32 (H,), l0.zeta, l0.nu int32 (1,) Q24   FastGRNN, in the place of b
     l0.o     int16 (I,)       window and conv as the first layer: the code of the mean, which they take away
+    l1.floor int32 (C,), l1.m int32 (5 C,), l1.S_k int32 (2,)   statistics of C channels
 
 A layer of an int8 graph may have int4 weights (`bits`): int8 here, two in a byte in a bundle (`stored_arrays`).
 """
@@ -102,8 +103,8 @@ class Graph:
     @property
     def parameters(self) -> int:
         """Trained numbers: weights and biases, not scales, shifts or normalisation."""
-        edge = {"mean", "std", "sx", "l0.o"}
-        return sum(a.size for n, a in self.arrays.items() if n not in edge and not n.endswith(("_m", ".m", "S_k")))
+        edge, scales = {"mean", "std", "sx", "l0.o"}, ("_m", ".m", "S_k", ".floor")
+        return sum(a.size for n, a in self.arrays.items() if n not in edge and not n.endswith(scales))
 
     @property
     def macs(self) -> int:

@@ -44,7 +44,7 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 """Kind -> the sizes it has besides inputs and units; no other layer may have them."""
 STATISTICS = ("mean", "sd", "min", "max", "change")
 """What a statistics layer gives of each channel, in this order; `change` is the mean |x_t - x_(t-1)|."""
-INT8_KINDS = ("dense", "rnn", "gru", "lstm", "fastgrnn", "window", "conv")
+INT8_KINDS = ("dense", "rnn", "gru", "lstm", "fastgrnn", "window", "conv", "statistics")
 """Kinds with an exact int8 form (docs/numeric.md); the others are float32 alone."""
 
 MAX_WIDTH = 4096
@@ -146,11 +146,16 @@ class Layer:
     @property
     def exact_matrices(self) -> dict[str, int]:
         """The int8 form's matrices: the prefix of their arrays' names -> columns."""
-        if self.kind == "window":
+        if self.kind in ("window", "statistics"):
             return {}
         if self.kind == "conv":
             return {"": self.size("kernel") * self.inputs}
         return {"": self.inputs} if self.kind == "dense" else {"ih_": self.inputs, "hh_": self.units}
+
+    @property
+    def multipliers(self) -> tuple[str, ...]:
+        """Prefixes of the int8 form's multipliers `m` and shifts `S_k`: the matrices', or a statistics layer's."""
+        return ("",) if self.kind == "statistics" else tuple(self.exact_matrices)
 
     @property
     def past(self) -> int | None:
@@ -238,10 +243,12 @@ class Layer:
         if self.kind == "fastgrnn":
             needed |= {"b_z": ("int32", (rows,)), "b_h": ("int32", (rows,))}
             needed |= {"zeta": ("int32", (1,)), "nu": ("int32", (1,))}
+        elif self.kind == "statistics":
+            needed["floor"] = ("int32", (self.inputs // self.size("window"),))
         elif self.kind != "window":
             needed["b"] = ("int32", (rows,))
-        for head, columns in self.exact_matrices.items():
-            needed[head + "w"] = ("int8", (rows, columns))
+        needed |= {head + "w": ("int8", (rows, columns)) for head, columns in self.exact_matrices.items()}
+        for head in self.multipliers:
             needed[head + "m"] = ("int32", (rows,))
             needed[head + "S_k"] = ("int32", (2,))
         if self.kind == "gru":

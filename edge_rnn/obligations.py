@@ -42,6 +42,8 @@ def _check_layer(index: int, layer: Layer, arrays: Mapping[str, Array]) -> None:
         if prefix + name in arrays:
             b = np.abs(arrays[prefix + name].astype(np.int64))
             _all_below(b, PRE_ACTIVATION_LIMIT, f"|{name}| in Q16", index, layer, name)
+    if layer.kind == "statistics":
+        _check_statistics(prefix, index, layer, arrays)
     bound = {head: _check_matrix(prefix + head, index, layer, arrays) for head in layer.exact_matrices}
     if layer.kind == "gru":
         bn = np.abs(arrays[prefix + "bn"].astype(np.int64))
@@ -52,16 +54,10 @@ def _check_layer(index: int, layer: Layer, arrays: Mapping[str, Array]) -> None:
 def _check_matrix(prefix: str, index: int, layer: Layer, arrays: Mapping[str, Array]) -> I64:
     """Check one matrix; returns the largest |rq(Wq v)| of each row over all int16 v."""
     name = prefix.split(".")[1].rstrip("_") or "w"
-    S, k = (int(v) for v in arrays[prefix + "S_k"])
-    if not 1 <= S <= 62 or k != max(0, 33 - S):
-        raise BundleError(f"layer {index} ({layer.kind}) {name}: S = {S}, k = {k}, expected 1..62 and max(0, 33 - S)")
-    w, m = np.abs(arrays[prefix + "w"].astype(np.int64)), arrays[prefix + "m"].astype(np.int64)
+    m, S, k = _check_multipliers(prefix, index, layer, arrays, name)
+    w = np.abs(arrays[prefix + "w"].astype(np.int64))
     largest = 7 if layer.bits == 4 else 127
     _all_below(w.max(axis=1), largest + 1, "|Wq|", index, layer, name)
-    for row in np.flatnonzero(m <= 0):
-        raise BundleError(
-            f"layer {index} ({layer.kind}) {name}, {row_name(layer, int(row))}: m is {m[row]}, expected > 0"
-        )
     total = w.sum(axis=1)
     # k comes from the row of the largest multiplier, so that row is as much to blame as the one that overflows.
     widest = f"{name} (k = {k}, from the large weights of {row_name(layer, int(m.argmax()))})"
@@ -69,6 +65,30 @@ def _check_matrix(prefix: str, index: int, layer: Layer, arrays: Mapping[str, Ar
     # Below 2^29 by what was just checked: 32768 * sum|Wq| < 2^(31-k), m < 2^31 and S + k >= 33.
     bound: I64 = (32768 * total * m + (1 << (S - 1))) >> S
     return bound
+
+
+def _check_statistics(prefix: str, index: int, layer: Layer, arrays: Mapping[str, Array]) -> None:
+    """Its sums lie within +-65536 W, shifted by k too, and what stands under a root is not negative."""
+    window, (_, _, k) = layer.size("window"), _check_multipliers(prefix, index, layer, arrays, "m")
+    if 65536 * window << k >= 1 << 31:
+        raise BundleError(f"layer {index} (statistics): 65536 * {window} * 2^{k}, expected less than 2^31")
+    if np.any(arrays[prefix + "floor"] < 0):
+        raise BundleError(f"layer {index} (statistics): floor is negative, expected 0..2^31 - 1 in every channel")
+
+
+def _check_multipliers(
+    prefix: str, index: int, layer: Layer, arrays: Mapping[str, Array], name: str
+) -> tuple[I64, int, int]:
+    """m, S and k."""
+    S, k = (int(v) for v in arrays[prefix + "S_k"])
+    if not 1 <= S <= 62 or k != max(0, 33 - S):
+        raise BundleError(f"layer {index} ({layer.kind}) {name}: S = {S}, k = {k}, expected 1..62 and max(0, 33 - S)")
+    m = arrays[prefix + "m"].astype(np.int64)
+    for row in np.flatnonzero(m <= 0):
+        raise BundleError(
+            f"layer {index} ({layer.kind}) {name}, {row_name(layer, int(row))}: m is {m[row]}, expected > 0"
+        )
+    return m, S, k
 
 
 def _all_below(values: I64, limit: int, what: str, index: int, layer: Layer, name: str) -> None:

@@ -28,7 +28,7 @@ IR_VERSIONS = range(7, 11)
 # What to_onnx writes, nothing that makes a large value out of a small file (ConstantOfShape, Expand, Tile, Loop ...).
 _FLOAT = "Sub Div Unsqueeze Squeeze Gemm Relu RNN GRU LSTM Sigmoid Tanh"
 _PAST = "Concat Slice Reshape Transpose ReduceMean ReduceMin ReduceMax Sqrt Abs LayerNormalization Softmax Where"
-_EXACT = "Div Round Clip Cast MatMul Mul Add Sub Gather Split Mod"
+_EXACT = "Div Round Clip Cast MatMul Mul Add Sub Gather Split Mod ReduceSum Floor"
 OPERATORS = frozenset(f"{_FLOAT} {_PAST} {_EXACT} GreaterOrEqual".encode().split())
 
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5

@@ -11,7 +11,7 @@ from edge_rnn.graph import Layer
 
 from .c_arrays import floats, integers, pad, tile_matrix, tile_rows
 
-_BIASES = {"b": "b", "b_z": "b", "bn": "bn", "b_h": "bn"}
+_BIASES = {"b": "b", "b_z": "b", "floor": "b", "bn": "bn", "b_h": "bn"}
 """Array of an int8 graph -> member of ernn_int8_layer."""
 
 
@@ -26,7 +26,8 @@ def int8_arrays(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[tu
     """(C type, name, values) of what training decided of layer `index`, in the kernel's order of rows."""
     name, gates = f"l{index}_", layer.gates
     for matrix, head in _matrices(layer).items():
-        yield "int8_t", f"{name}{matrix}_w", tile_matrix(a[head + "w"], gates)
+        if head in layer.exact_matrices:
+            yield "int8_t", f"{name}{matrix}_w", tile_matrix(a[head + "w"], gates)
         yield "int32_t", f"{name}{matrix}_m", tile_rows(a[head + "m"], gates, missing=1)
     for key, member in _BIASES.items():
         if key in a:
@@ -54,8 +55,9 @@ def int8_fields(index: int, layer: Layer, a: Mapping[str, Array], at: str = "") 
     ]
     for place, (matrix, head) in enumerate(_matrices(layer).items()):
         k, shift = shifts[1 + 2 * place : 3 + 2 * place]
-        shape = f".columns = {pad(a[head + 'w'].shape[1], 8)}, .k = {k}, .shift = {shift}"
-        fields.append(f".{matrix} = {{{name}{matrix}_w, {name}{matrix}_m, {shape}}}")
+        columns = layer.exact_matrices.get(head)
+        shape = f".columns = {pad(columns or 0, 8)}, .k = {k}, .shift = {shift}"
+        fields.append(f".{matrix} = {{{f'{name}{matrix}_w' if columns else 0}, {name}{matrix}_m, {shape}}}")
     known = {**_BIASES, "zeta": "zeta", "nu": "nu"}
     fields += [f".{member} = {name}{member}" for key, member in known.items() if key in a]
     return fields + _past(layer)
@@ -70,8 +72,8 @@ def _past(layer: Layer) -> list[str]:
 
 
 def _matrices(layer: Layer) -> dict[str, str]:
-    """Matrix -> what its arrays begin with."""
-    return {head[:2] or "ih": head for head in layer.exact_matrices}
+    """Matrix, or a statistics layer's multipliers -> what its arrays begin with."""
+    return {head[:2] or "ih": head for head in layer.multipliers}
 
 
 def float_layer(index: int, layer: Layer, a: Mapping[str, Array]) -> Iterator[str]:

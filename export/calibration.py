@@ -19,6 +19,8 @@ from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
 
 F64 = npt.NDArray[np.float64]
+HEADROOM = 1.25
+"""A calibration activation times this still fits int16."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _search(graph: Graph, calibration: Calibration, r: F64, build: Callable[[Arr
                 known[key] = float(np.sqrt(np.mean((activations[-1][valid] / 65536 - wanted) ** 2)))
         return known[key]
 
-    first = next(index for index, layer in enumerate(graph.layers) if layer.kind != "window")
+    first = next(index for index, layer in enumerate(graph.layers) if layer.exact_matrices)
     a = graph.layer_arrays(first)
     weights = np.abs(a["w"] if "w" in a else a["w_ih"]).reshape(-1, graph.inputs).max(axis=0).astype(np.float64)
     starts = [np.zeros(graph.inputs, np.int64), equal_columns(r / graph.arrays["std"])]  # the latter is qat.py's

@@ -7,7 +7,7 @@ how the input scales are chosen is input_scale.py; what is told about it is quan
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from edge_rnn.errors import BundleError, UsageError
 from edge_rnn.graph import Graph, Layer
 from edge_rnn.layer import INT8_KINDS
 
-from .calibration import F64, Calibration, trace
+from .calibration import F64, HEADROOM, Calibration, trace
+from .exact_statistics import Unit, choose_codes, exact_statistics
 from .input_scale import InputScale, choose_input_scale
 from .quantize_report import QuantizeReport, measure
 from .rounding import input_moments, round_together
@@ -26,8 +27,6 @@ Q15 = 2.0**-15
 LARGEST_WEIGHT = {8: 127, 4: 7}
 COARSEST = 4.0
 """A row's scale grows at most by this to fit the accumulator: two of its eight bits."""
-HEADROOM = 1.25
-"""A calibration activation times this still fits int16."""
 
 
 class Quantized(NamedTuple):
@@ -66,10 +65,11 @@ def quantize(
             "export it with --precision float32"
         )
     exponents = choose_exponents(graph, calibration)
+    codes = choose_codes(graph, calibration)
     moments = input_moments(graph, calibration) if rounding == "together" else None
 
     def build(sx: Array) -> Graph:
-        return quantize_with(graph, sx, exponents, bits, moments)
+        return quantize_with(graph, sx, exponents, bits, moments, codes)
 
     scale: InputScale = choose_input_scale(graph, calibration, input_scale, build)
     try:
@@ -86,10 +86,12 @@ def quantize_with(
     exponents: Sequence[int | None],
     bits: int = 8,
     moments: Sequence[F64] | None = None,
+    codes: Mapping[int, F64] | None = None,
 ) -> Graph:
     """The int8 graph for given input scales (I,) float32 and activation exponents, one for each layer.
 
-    With `moments` of each layer's inputs (rounding.py) the weights of a row are rounded together.
+    With `moments` of each layer's inputs (rounding.py) the weights of a row are rounded together. `codes`: for each
+    statistics layer by its index, what an output's code is to the float twin (exact_statistics.py).
 
     Raises BundleError at the first broken obligation.
     """
@@ -99,27 +101,34 @@ def quantize_with(
     if graph.layers[0].kind in ("window", "conv"):
         arrays["l0.o"] = np.clip(np.rint(mean / sx), -32768, 32767).astype(np.int16)
         mean = mean - arrays["l0.o"] * sx.astype(np.float64)
-    s_in, folded = Q15, False
+    s_in = Q15
+    unit: Unit | None = Unit(mean, std, sx.astype(np.float64))  # of integers that no matrix has met yet
     for index, (layer, exponent) in enumerate(zip(graph.layers, exponents, strict=True)):
         if layer.kind == "window":
             layers.append(layer)
             continue
+        if layer.kind == "statistics":
+            made, unit = exact_statistics(layer, unit or Unit.alike(s_in), (codes or {})[index])
+            arrays.update({f"l{index}.{name}": array for name, array in made.items()})
+            layers.append(layer)
+            s_in = Q15
+            continue
         w = {name: a.astype(np.float64) for name, a in graph.layer_arrays(index).items()}
-        if not folded:
-            w = fold_input(w, mean, std, sx)
+        if unit is not None:
+            w = fold_input(w, unit.mean, unit.std, unit.sx)
         if moments is not None:
             a = moments[index]
-            if not folded:
-                unit = np.ones(len(a))
+            if unit is not None:
+                per_code = np.ones(len(a))
                 columns = layer.inputs * (layer.kernel or 1)
-                unit[:columns] = np.tile(1 / (sx.astype(np.float64) * 2.0**15), columns // len(sx))
-                a = a * unit[:, None] * unit
+                per_code[:columns] = np.tile(1 / (unit.sx * 2.0**15), columns // len(unit.sx))
+                a = a * per_code[:, None] * per_code
             w = round_together(layer, w, a, LARGEST_WEIGHT[bits])
         s_out = Q15 if exponent is None else 2.0 ** -(16 - exponent)
         made = _dense(w, s_in, bits) if layer.kind in ("dense", "conv") else _recurrent(layer, w, s_in, s_out, bits)
         arrays.update({f"l{index}.{name}": array for name, array in made.items()})
         layers.append(dataclasses.replace(layer, exponent=exponent, bits=None if bits == 8 else bits))
-        s_in, folded = s_out, True
+        s_in, unit = s_out, None
     return Graph("int8", tuple(layers), arrays)
 
 

@@ -23,7 +23,7 @@ def input_moments(graph: Graph, calibration: Calibration) -> list[F64]:
     """Per layer E[a a^T] of a = (what its matrix multiplies, h before the step if it has one, 1), by float64.
 
     What the samples themselves come into is in physical units; less their mean where a past is kept of them, as
-    docs/numeric.md has it. A window has no matrix: zeros.
+    docs/numeric.md has it. A window and statistics have no matrix: zeros.
     """
     x, valid = calibration.blocks(len(calibration.samples))
     below: F64 = x.astype(np.float64)
@@ -33,7 +33,7 @@ def input_moments(graph: Graph, calibration: Calibration) -> list[F64]:
     physical = True
     found = []
     for layer, above in zip(graph.layers, trace(graph, x).activations, strict=True):
-        if layer.kind == "window":
+        if layer.kind in ("window", "statistics"):
             std = np.tile(graph.arrays["std"].astype(np.float64), layer.units // graph.inputs) if physical else 1.0
             found.append(np.zeros((0, 0)))
             below = above * std

@@ -16,6 +16,7 @@ from onnx import TensorProto
 from edge_rnn.arrays import Array
 from edge_rnn.engines.lut import TANH_KNOTS
 from edge_rnn.graph import Graph, Layer
+from edge_rnn.layer import STATISTICS
 
 from .onnx_body import Body
 from .to_onnx_layers import append
@@ -83,7 +84,10 @@ class Writer:
         multipliers = self.body.constant(f"{self.prefix}{part}m", arrays[part + "m"])
         acc = self.op("MatMul", v, self.op("Cast", stored, to=TensorProto.INT32))
         scaled = self.op("Mul", self.wide(acc), self.wide(multipliers))
-        bound = 32768 * int((np.abs(matrix.astype(np.int64)).sum(axis=1) * m).max())
+        return self.shifted(scaled, S, 32768 * int((np.abs(matrix.astype(np.int64)).sum(axis=1) * m).max()))
+
+    def shifted(self, scaled: str, S: int, bound: int) -> tuple[str, int]:
+        """rs(v, S) + offset, and the offset; v within +-bound."""
         offset = 1
         while offset << S < bound:
             offset *= 2
@@ -93,6 +97,14 @@ class Writer:
         # Wide rows of a tiny gain (S near 62) leave no room for an offset: floor by Mod, which has the divisor's sign.
         raised = self.op("Add", scaled, half)
         return self.op("Div", self.op("Sub", raised, self.op("Mod", raised, 1 << S)), 1 << S), 0
+
+    def isqrt(self, n: str) -> str:
+        """floor(sqrt(n)) of 0 <= n < 2^58: double's is off by one at most."""
+        guess = self.op("Floor", self.op("Sqrt", self.op("Cast", n, to=TensorProto.DOUBLE)))
+        root = self.wide(guess)
+        less, more = self.op("Sub", root, 1), self.op("Add", root, 1)
+        fits = [self.wide(self.op("GreaterOrEqual", n, self.op("Mul", r, r))) for r in (root, more)]
+        return self.op("Add", self.op("Add", less, fits[0]), fits[1])
 
     def sigmoid(self, u: str) -> str:
         """sigma(p) Q24 of u = p + 2^20; of u = 2p + 2^20 it is tanh(p) + 2^23 (Q23)."""
@@ -212,6 +224,33 @@ def _window(w: Writer, layer: Layer, a: dict[str, Array], below: str, buf: str) 
     return w.operand(append(w.body, buf, layer.units, layer.inputs, w.op("Cast", below, to=TensorProto.INT16)))
 
 
+def _statistics(w: Writer, layer: Layer, a: dict[str, Array], below: str) -> str:
+    window, body = layer.size("window"), w.body
+    channels = layer.inputs // window
+    rows = body.reshape(w.wide(below), (-1, window, channels), w.prefix + "rows")
+    over_rows = body.constant("second_axis", np.array([1], np.int64))
+    total, squares = (w.op("ReduceSum", v, over_rows) for v in (rows, w.op("Mul", rows, rows)))
+    raised = w.op("Mul", w.op("Add", squares, w.vector("floor", a["floor"])), window)
+    apart = w.op("Sub", raised, w.op("Mul", total, total))
+    later = body.slice(rows, 1, window, 1, w.prefix + "later")
+    earlier = body.slice(rows, 0, window - 1, 1, w.prefix + "earlier")
+    found = {
+        "mean": total,
+        "sd": w.op("Div", w.op("Add", w.isqrt(w.op("Mul", apart, 4)), 1), 2),
+        "min": w.op("Mul", w.op("ReduceMin", rows, axes=[1]), window),
+        "max": w.op("Mul", w.op("ReduceMax", rows, axes=[1]), window),
+        "change": w.op("ReduceSum", w.op("Abs", w.op("Sub", later, earlier)), over_rows),
+    }
+    m = a["m"].astype(np.int64).reshape(len(STATISTICS), channels)
+    together = ""
+    for row, name in enumerate(STATISTICS):  # (N, 1, C) times its row of m, the others 0: (N, 5, C)
+        alone = np.where(np.arange(len(STATISTICS))[:, None] == row, m, 0)
+        scaled = w.op("Mul", found[name], w.vector(f"m_{name}", alone))
+        together = w.op("Add", together, scaled) if together else scaled
+    v1, offset = w.shifted(together, int(a["S_k"][0]), 65536 * window * int(m.max()))
+    return body.reshape(w.operand(w.sat16(v1, offset)), (-1, layer.units), w.prefix + "outputs")
+
+
 def _conv(w: Writer, layer: Layer, a: dict[str, Array], below: str, *bufs: str) -> str:
     inputs, past = layer.inputs, layer.past or 0
     for buf in bufs:
@@ -253,5 +292,6 @@ _LAYERS: dict[str, Callable[..., str]] = {
     "lstm": _lstm,
     "fastgrnn": _fastgrnn,
     "window": _window,
+    "statistics": _statistics,
     "conv": _conv,
 }

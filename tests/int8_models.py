@@ -12,7 +12,7 @@ from edge_rnn.graph import Graph, Layer
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_NAMES = ["GRU", "GRU_wide_input", "GRU2", "GRU5_normalised", "LSTM", "RNN"]
 RECURRENT = ["gru", "lstm", "rnn", "relu", "dense", "linear"]
-KINDS = [*RECURRENT, "fastgrnn", "window", "conv", "conv_linear"]
+KINDS = [*RECURRENT, "fastgrnn", "window", "conv", "conv_linear", "statistics"]
 """Hidden layers for `random_layers`."""
 
 
@@ -51,6 +51,8 @@ def random_graph(rng, layers: list[Layer], gain_bits: tuple[float, float] = (14,
                 arrays[name] = rng.integers(0, rng.choice([1 << 18, (1 << 24) + 1]), shape).astype(dtype)
             if name.endswith(".o"):
                 arrays[name] = rng.integers(-32768, 32768, shape).astype(dtype)
+        if layer.kind == "statistics":
+            arrays |= {f"l{index}.{name}": array for name, array in _statistics(rng, layer).items()}
         for part, columns in layer.exact_matrices.items():
             largest = 7 if layer.bits == 4 else 127
             w = rng.integers(-largest, largest + 1, (rows, columns)) * (
@@ -66,10 +68,11 @@ def random_graph(rng, layers: list[Layer], gain_bits: tuple[float, float] = (14,
 def random_layers(rng, kinds: list[str], inputs: int, widths: list[int], outputs: int) -> list[Layer]:
     """Hidden layers of `kinds` ("relu" is a ReLU RNN, "dense" a ReLU layer, "linear" one without) and a head.
 
-    A window sees so many samples that it has about as many units as it was to have.
+    A window sees so many samples that it has about as many units as it was to have; "statistics" are a window and its.
     """
     forms = {"relu": ("rnn", "relu"), "dense": ("dense", "relu"), "linear": ("dense", "none")}
-    forms |= {"conv": ("conv", "relu"), "conv_linear": ("conv", "none"), "window": ("window", "none")}
+    forms |= {"conv": ("conv", "relu"), "conv_linear": ("conv", "none")}
+    forms |= dict.fromkeys(("window", "statistics"), ("window", "none"))
     layers = []
     for name, width in zip(kinds, widths, strict=True):
         kind, activation = forms.get(name, (name, "tanh"))
@@ -83,6 +86,10 @@ def random_layers(rng, kinds: list[str], inputs: int, widths: list[int], outputs
         exponent = int(rng.integers(1, 17)) if layer.scaled else None
         bits = 4 if rng.random() < 0.3 and kind != "window" else None
         layers.append(replace(layer, exponent=exponent, bits=bits))
+        if name == "statistics":
+            channels = inputs
+            inputs, width = width, 5 * channels
+            layers.append(Layer("statistics", inputs, width, "none", window=inputs // channels))
         inputs = width
     return [*layers, Layer("dense", inputs, outputs, "none")]
 
@@ -99,6 +106,15 @@ def _multipliers(total, bits):
         if (total * 2**k < 65536).all():
             return np.maximum(1, np.rint(f * 2.0**S)), S, k
         f = f / 2
+
+
+def _statistics(rng, layer: Layer) -> dict:
+    """Multipliers that saturate some outputs and leave others small."""
+    window = layer.size("window")
+    m, S, k = _multipliers(np.full(layer.units, 2 * window), rng.uniform(rng.uniform(8, 16), 19, layer.units))
+    channels = layer.inputs // window
+    floor = rng.integers(0, rng.choice([1, 1 << 12, 1 << 31]), channels)
+    return {"floor": floor.astype(np.int32), "m": m.astype(np.int32), "S_k": np.array([S, k], np.int32)}
 
 
 def float_graph(rng, kinds: list[str], inputs: int, outputs: int, units: int | None = None) -> Graph:

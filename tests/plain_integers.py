@@ -6,6 +6,7 @@ arrays of an int8 graph as lists, `layers` its layers.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 
@@ -73,6 +74,25 @@ class Model:
         self.state[f"buf{i}"] = self.state[f"buf{i}"][len(a) :] + a
         return self.state[f"buf{i}"]
 
+    def statistics(self, i, layer, a):
+        W = layer.window
+        found = {name: [] for name in ("mean", "sd", "min", "max", "change")}
+        for c, floor in enumerate(self.weights[f"l{i}.floor"]):
+            v = a[c :: len(a) // W]
+            total = sum(v)
+            found["mean"].append(total)
+            found["sd"].append((math.isqrt(4 * (W * (floor + sum(u * u for u in v)) - total * total)) + 1) // 2)
+            found["min"].append(W * min(v))
+            found["max"].append(W * max(v))
+            found["change"].append(sum(abs(later - earlier) for earlier, later in itertools.pairwise(v)))
+        m, (S, k) = self.weights[f"l{i}.m"], self.weights[f"l{i}.S_k"]
+        made = []
+        for acc, mi in zip(itertools.chain(*found.values()), m, strict=True):
+            assert abs(acc << k) < 2**31
+            high = ((acc << k) * mi) >> 32
+            made.append(saturate((high + (1 << (S + k - 33))) >> (S + k - 32), 16))
+        return made
+
     def conv(self, i, layer, a):
         past = [*self.state.get(f"buf{i}", []), *a]
         rows = [past[j : j + layer.inputs] for j in range(0, len(past), layer.inputs)]
@@ -133,8 +153,11 @@ class Model:
         return h
 
 
-def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int) -> dict:
-    """Floats (a float32 graph's arrays as lists) to the integers of `Model`."""
+def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int, codes: dict | None = None) -> dict:
+    """Floats (a float32 graph's arrays as lists) to the integers of `Model`.
+
+    `codes`: what an output's code is to the float twin, for each statistics layer.
+    """
     made: dict = {}
     s_in, top = 2.0**-15, {8: 127, 4: 7}[bits]
 
@@ -146,12 +169,27 @@ def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int) -> di
         made[name + "m"] = [max(1, round(v * 2.0**S)) for v in f]
         made[name + "S_k"] = [S, max(0, 33 - S)]
 
-    mean, folded = w["mean"], False
+    mean, std, folded = w["mean"], w["std"], False
     if layers[0].kind in ("window", "conv"):
         made["l0.o"] = [max(-32768, min(32767, round(mu / x))) for mu, x in zip(mean, sx, strict=True)]
         mean = [mu - o * x for mu, o, x in zip(mean, made["l0.o"], sx, strict=True)]
     for i, (layer, e) in enumerate(zip(layers, exponents, strict=True)):
         if layer.kind == "window":
+            continue
+        if layer.kind == "statistics":
+            C, W = layer.inputs // layer.window, layer.window
+            if folded:
+                mean, std, sx, folded = [0.0] * C, [1.0] * C, [s_in] * C, False
+            mean, std, sx = (list(v) * (C // len(v)) for v in (mean, std, sx))
+            u = [x / d for x, d in zip(sx, std, strict=True)]
+            made[f"l{i}.floor"] = [max(0, min(2**31 - 1, round(W * 1e-6 / v**2))) for v in u]
+            t = [max(v, ui / 256) for v, ui in zip(codes[i], u * 5, strict=True)]
+            f = [ui / (v * (W - (j >= 4 * C))) for j, (v, ui) in enumerate(zip(t, u * 5, strict=True))]
+            S = min(62, math.floor(30.999 - math.log2(max(f))))
+            made[f"l{i}.m"], made[f"l{i}.S_k"] = [max(1, round(v * 2.0**S)) for v in f], [S, max(0, 33 - S)]
+            mean = mean + [0.0] * C + mean + mean + [0.0] * C
+            std, s_in = std * 5, 2.0**-15
+            sx = [v * d for v, d in zip(t, std, strict=True)]
             continue
         p, ih, bias = f"l{i}.", "w_ih", "b_ih"
         if layer.kind in ("dense", "conv"):
@@ -162,7 +200,7 @@ def quantize(layers, w: dict, sx: list[float], exponents: list, bits: int) -> di
         b_h = list(w.get(p + "b_h", []))
         if not folded:
             times = len(rows[0]) // len(mean)
-            rows = [[v / d for v, d in zip(row, w["std"] * times, strict=True)] for row in rows]
+            rows = [[v / d for v, d in zip(row, std * times, strict=True)] for row in rows]
             moved = [math.fsum(v * mu for v, mu in zip(r, mean * times, strict=True)) for r in rows]
             b, b_h = ([bi - v for bi, v in zip(values, moved, strict=False)] for values in (b, b_h))
             rows = [[v * x * 2.0**15 for v, x in zip(row, list(sx) * times, strict=True)] for row in rows]

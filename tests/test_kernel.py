@@ -124,7 +124,7 @@ def test_variants_agree_to_the_bit_on_random_networks_and_hostile_input(replay, 
     run(replay, replay_file(tmp_path / "net", graph, x, xq=xq, y_q=y_q))
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv", "statistics"])
 @pytest.mark.parametrize("width", [32, 256])
 def test_variants_agree_over_20000_saturating_steps(replay, tmp_path, kind, width):
     rng = np.random.default_rng(width)

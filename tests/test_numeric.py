@@ -17,7 +17,7 @@ from edge_rnn.engines.integer import IntegerEngine, quantize_input
 from edge_rnn.engines.lut import TANH_KNOTS
 from edge_rnn.graph import Graph, Layer
 
-OWN_GOLDEN = ["RELU_RNN", "DENSE", "INT4", "FASTGRNN", "WINDOW", "CONV", "MIXED"]
+OWN_GOLDEN = ["RELU_RNN", "DENSE", "INT4", "FASTGRNN", "WINDOW", "CONV", "MIXED", "STATISTICS"]
 """Made by tests/golden/make.py from the plain numbers."""
 
 
@@ -63,9 +63,11 @@ def test_random_floats_become_the_integers_of_the_plain_numbers(seed, kinds, bit
     sx = (np.exp(rng.uniform(-1, 1, graph.inputs)) * graph.arrays["std"] / 8000).astype(np.float32)
     hidden = [layer.scaled for layer in graph.layers[:-1]]
     exponents = [int(rng.integers(1, 8)) if scaled else None for scaled in [*hidden, False]]
-    made = quantize_with(graph, sx, exponents, bits)
+    statistics = [(i, layer.units) for i, layer in enumerate(graph.layers) if layer.kind == "statistics"]
+    codes = {i: np.exp(rng.uniform(-14, -3, units)) for i, units in statistics}
+    made = quantize_with(graph, sx, exponents, bits, codes=codes)
     floats = {name: a.astype(np.float64).tolist() for name, a in graph.arrays.items()}
-    wanted = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), exponents, bits)
+    wanted = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), exponents, bits, codes)
     assert set(wanted) == set(made.arrays) - {"sx"}
     for name, values in wanted.items():
         assert made.arrays[name].tolist() == values, name
@@ -100,7 +102,8 @@ def test_golden_floats_of_relu_layers_and_int4_become_the_golden_integers(name):
     layers = tuple(replace(a, exponent=None, bits=None) for a in graph.layers)
     bits = graph.layers[0].bits or 8
     exponents = [layer.exponent for layer in graph.layers]
-    made = quantize_with(Graph("float32", layers, floats), golden["sx"], exponents, bits)
+    codes = {int(key.removeprefix("codes.")): a for key, a in golden.items() if key.startswith("codes.")}
+    made = quantize_with(Graph("float32", layers, floats), golden["sx"], exponents, bits, codes=codes)
     assert made.digest() == graph.digest()
     assert bits == (4 if name in ("INT4", "MIXED") else 8)
 

@@ -54,6 +54,7 @@ def test_the_c_gives_the_golden_vectors_and_their_final_state(name):
         (["window", "dense", "window", "linear"], 3, [33, 9, 27, 5]),
         (["conv", "conv_linear", "conv"], 5, [9, 6, 7]),
         (["conv", "fastgrnn", "window", "gru"], 6, [5, 3, 9, 7]),
+        (["statistics", "dense", "statistics", "gru"], 5, [45, 9, 27, 4]),
     ],
 )
 def test_every_kind_of_layer_and_odd_widths_are_bit_exact(kinds, inputs, widths):
@@ -83,7 +84,7 @@ def test_the_first_different_bit_is_found():
 
 
 @needs_cc
-@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn", "fastgrnn", "window", "conv", "statistics"])
 def test_saved_bytes_are_the_engines_state_and_labels_survive(kind, tmp_path):
     labels = ('*/ "quoted" \\ ??/', "zwei\nZeilen %s", "Müll")
     bundle = small_bundle(labels, name='a */ "b"\n#error', kind=kind)

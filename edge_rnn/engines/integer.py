@@ -17,6 +17,7 @@ from ..arrays import Array
 from ..engine import F32, I16, I32, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
+from . import exact_statistics
 from .lut import I64, sigmoid_q24, tanh_q23
 from .past import append
 from .steps import bind_step, run_by_steps
@@ -109,6 +110,9 @@ class Matrix:
         return round_shift(acc * self.m, self.shift)
 
 
+_REST = ("b", "bn", "b_z", "b_h", "zeta", "nu", "floor", "m", "S_k")
+
+
 @dataclass(frozen=True)
 class Weights:
     """One layer's integers: `matrices` are (ih, hh), or a dense or conv layer's one, or none; `rest` the others."""
@@ -123,7 +127,7 @@ class Weights:
         """Take layer `index` out of an int8 graph."""
         a = graph.layer_arrays(index)
         layer = graph.layers[index]
-        others = {name: array for name, array in a.items() if name in ("b", "bn", "b_z", "b_h", "zeta", "nu")}
+        others = {name: array for name, array in a.items() if name in _REST}
         rest = {name: array.astype(np.int64) for name, array in others.items()}
         matrices = tuple(_matrix(a, head) for head in layer.exact_matrices)
         return cls(layer, len(layer.states(index, "int8")), matrices, rest)
@@ -204,6 +208,12 @@ def _window(w: Weights, x: I64, buf: I16) -> I64:
     return buf.astype(np.int64)
 
 
+def _statistics(w: Weights, x: I64) -> I64:
+    rows = x.reshape(len(x), w.layer.size("window"), -1)
+    found = exact_statistics.sums(rows, w.rest["floor"]) * w.rest["m"]
+    return sat16(round_shift(found, int(w.rest["S_k"][0])))
+
+
 def _conv(w: Weights, x: I64, *past: I16) -> I64:
     layer = w.layer
     samples = np.concatenate([*past, x], axis=1).reshape(len(x), -1, layer.inputs)
@@ -220,5 +230,6 @@ _CELLS: dict[str, Callable[..., I64]] = {
     "lstm": _lstm,
     "fastgrnn": _fastgrnn,
     "window": _window,
+    "statistics": _statistics,
     "conv": _conv,
 }

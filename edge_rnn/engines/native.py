@@ -32,7 +32,7 @@ _FLOAT_ORDER = {
     "feedforward": "w_up b_up w_down b_down norm_w norm_b",
 }
 _OTHERS = "w b w_ih b_ih w_hh b_hh"
-_INT8_ORDER = "w m S_k ih_w ih_m ih_S_k hh_w hh_m hh_S_k b b_z bn b_h zeta nu o"
+_INT8_ORDER = "w m S_k ih_w ih_m ih_S_k hh_w hh_m hh_S_k b floor b_z bn b_h zeta nu o"
 """The order of a layer's arrays in kernel/simd/shape.h; those that it has not are left out."""
 
 

@@ -18,7 +18,7 @@ extern "C" {
 typedef enum { ERNN_OK = 0, ERNN_BAD_MODEL = 1, ERNN_NOT_FINITE = 2 } ernn_status;
 typedef enum {
     ERNN_DENSE = 0, ERNN_RNN = 1, ERNN_GRU = 2, ERNN_LSTM = 3, ERNN_FASTGRNN = 4, ERNN_WINDOW = 5, ERNN_CONV = 6,
-    ERNN_STATISTICS = 7, ERNN_ATTENTION = 8, ERNN_FEEDFORWARD = 9, ERNN_NORM = 10 /* from 7 on: float32 alone */
+    ERNN_STATISTICS = 7, ERNN_ATTENTION = 8, ERNN_FEEDFORWARD = 9, ERNN_NORM = 10 /* from 8 on: float32 alone */
 } ernn_kind;
 typedef enum { ERNN_NONE = 0, ERNN_RELU = 1, ERNN_TANH = 2 } ernn_activation;
 
@@ -87,11 +87,12 @@ typedef struct {
     uint8_t activation; /* ernn_activation of dense (NONE, RELU) and RNN (TANH, RELU) */
     uint8_t shift;      /* dense below the head, conv and ReLU RNN: Q16 >> shift gives the int16 output; FastGRNN: e */
     uint16_t inputs, units;
-    ernn_int8_matrix ih, hh; /* dense and conv have ih alone */
-    const int32_t *b;        /* Q16, in the order of the rows; FastGRNN: b_z */
+    ernn_int8_matrix ih, hh; /* dense and conv have ih alone, statistics its m and shifts */
+    const int32_t *b;        /* Q16, in the order of the rows; FastGRNN: b_z; statistics: floor, one a channel */
     const int32_t *bn;       /* GRU: b_hn; FastGRNN: b_h (PAD_ROWS(units)) */
     const int32_t *zeta, *nu; /* FastGRNN: one number each, Q24 */
-    uint16_t past, dilation;  /* window, conv: rows of `inputs` in the buffer; conv: how far its taps lie apart */
+    uint16_t past, dilation;  /* window, conv: rows of `inputs` in the buffer; statistics: rows that are seen; conv: how
+                               * far its taps lie apart */
 } ernn_int8_layer;
 
 typedef struct {
@@ -114,6 +115,9 @@ void ernn_fastgrnn_int8(const ernn_int8_layer *layer, const int16_t *x, int32_t 
 /* buf: past * inputs int16, plain order, no padding. taps: a scratch of ih.columns. out may be x. */
 void ernn_window_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *out);
 void ernn_conv_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *taps, int16_t *out);
+void ernn_statistics_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out);
+/* floor(sqrt(n)), n < 2^62. */
+uint32_t ernn_isqrt(uint64_t n);
 /* x = sat16(xq - o), in the order of activations. */
 void ernn_take_int8(const int16_t *o, unsigned inputs, const int16_t *xq, int16_t *x);
 

@@ -40,14 +40,14 @@ static inline int32_t ernn_round_shift(int32_t v, unsigned shift) {
     return ernn_add32(v, (int32_t)(UINT32_C(1) << (shift - 1))) >> shift;
 }
 
-#if ERNN_DSP
-#include "ernn_arm_dsp.h"
-#else
 /* rq(acc) = (acc * m + 2^(S-1)) >> S, through the high half: S + k >= 33. */
 static inline int32_t ernn_requant(int32_t acc, int32_t m, unsigned k, unsigned shift) {
     return ernn_round_shift(ernn_high((int32_t)((uint32_t)acc << k), m), shift);
 }
 
+#if ERNN_DSP
+#include "ernn_arm_dsp.h"
+#else
 /* (a * b + 2^31) >> 32 */
 static inline int32_t ernn_mulr32(int32_t a, int32_t b) {
     return (int32_t)((ernn_mul(a, b) + ((int64_t)1 << 31)) >> 32);

@@ -43,12 +43,14 @@ void ernn_int8_step(const ernn_int8_model *model, ernn_int8_state *state, const 
         const ernn_int8_layer *layer = &model->layer[l];
         const unsigned padded = ERNN_PAD_COLUMNS(layer->units);
         memset(fresh, 0, sizeof *fresh * padded);
-        if (layer->kind == ERNN_DENSE || layer->kind == ERNN_WINDOW || layer->kind == ERNN_CONV) {
+        const int buffer = layer->kind == ERNN_WINDOW || layer->kind == ERNN_CONV;
+        if (buffer || layer->kind == ERNN_DENSE || layer->kind == ERNN_STATISTICS) {
             if (layer->kind == ERNN_DENSE) ernn_dense_int8(layer, x, fresh);
+            if (layer->kind == ERNN_STATISTICS) ernn_statistics_int8(layer, x, fresh);
             if (layer->kind == ERNN_WINDOW) ernn_window_int8(layer, x, buf, fresh);
             if (layer->kind == ERNN_CONV) ernn_conv_int8(layer, x, buf, taps, fresh);
             memcpy(x, fresh, sizeof *x * padded);
-            buf += (uint32_t)layer->past * layer->inputs;
+            if (buffer) buf += (uint32_t)layer->past * layer->inputs;
             continue;
         }
         if (layer->kind == ERNN_RNN) ernn_rnn_int8(layer, x, h, fresh);

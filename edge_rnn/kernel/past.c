@@ -32,6 +32,42 @@ void ernn_conv_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf
     ernn_dense_int8(layer, taps, out);
 }
 
+#if !defined(ERNN_VARIANT) /* a variant has no better one */
+uint32_t ernn_isqrt(uint64_t n) {
+    uint64_t root = 0, bit = UINT64_C(1) << 60;
+    while (bit > n) bit >>= 2;
+    for (; bit; bit >>= 2, root >>= 1) {
+        if (n < root + bit) continue;
+        n -= root + bit;
+        root += 2 * bit;
+    }
+    return (uint32_t)root;
+}
+#endif
+
+/* The sums of docs/numeric.md, then a row's multiplier for each. */
+void ernn_statistics_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out) {
+    const unsigned W = layer->past, C = layer->inputs / W;
+    for (unsigned c = 0; c < C; c++) {
+        const int32_t first = x[ERNN_LANE(c)];
+        int32_t sum = first, low = first, high = first, change = 0, before = first;
+        uint64_t squares = (uint32_t)(first * first);
+        for (unsigned j = c + C; j < layer->inputs; j += C) {
+            const int32_t v = x[ERNN_LANE(j)], moved = v - before;
+            sum += v;
+            squares += (uint32_t)(v * v);
+            change += moved < 0 ? -moved : moved;
+            if (v < low) low = v;
+            if (v > high) high = v;
+            before = v;
+        }
+        const uint64_t apart = W * (squares + (uint32_t)layer->b[c]) - (uint64_t)ernn_mul(sum, sum);
+        const int32_t found[] = {sum, (int32_t)((ernn_isqrt(4 * apart) + 1) >> 1), (int32_t)W * low, (int32_t)W * high, change};
+        for (unsigned s = 0, j = c; s < 5; s++, j += C)
+            out[ERNN_LANE(j)] = ernn_sat16(ernn_requant(found[s], layer->ih.m[j], layer->ih.k, layer->ih.shift));
+    }
+}
+
 void ernn_append_float(float *buf, unsigned rows, unsigned width, const float *x) {
     const uint32_t kept = (rows - 1u) * (uint32_t)width;
     memmove(buf, buf + width, sizeof *buf * kept);

@@ -164,6 +164,8 @@ static void fill(ernn_host_graph *graph, ernn_host_layer *at, int first, int hos
             *to = shifts(S, hostile);
         else if (to == (const void **)&at->zeta_q || to == (const void **)&at->nu_q)
             *to = ints(count, 0xffffff, 0, hostile);
+        else if (at->kind == ERNN_STATISTICS && to == (const void **)&at->b)
+            *to = ints(count, 0x7fffffff, 0, hostile);
         else if (to == (const void **)&at->bn && !fast)
             *to = ints(count, 0x1fffffff, -0xfffffff, hostile);
         else

@@ -29,9 +29,12 @@ MODELS = {
     "WINDOW": (["window", "dense", "window", "dense"], 3, 23, 8, [None, 3, None, 2]),
     "CONV": (["conv", "conv", "conv_linear"], 5, 9, 8, [3, 2, 1]),
     "MIXED": (["conv", "fastgrnn", "window", "gru"], 4, 14, 4, [2, 2, None, None]),
+    "STATISTICS": (["statistics", "dense", "statistics"], 3, 21, 8, [None, None, 3, None, None]),
 }
 """Name -> hidden layers, inputs, units, bits, exponents."""
 STEPS = 600
+CODES = [2.0**-13 * (1 + n % 7 / 4) for n in range(5 * 21)]
+"""Values of one code of a statistics layer's outputs, unlike each other."""
 
 
 def make(name: str, seed: int) -> bytes:
@@ -45,11 +48,12 @@ def make(name: str, seed: int) -> bytes:
     x = x.astype(np.float32)
     sx = (1.25 * np.abs(x[: STEPS // 2]).max(axis=0).astype(np.float64) / 32767).astype(np.float32)
     floats = {key: array.astype(np.float64).tolist() for key, array in graph.arrays.items()}
-    weights = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), [*exponents, None], bits)
+    codes = {i: CODES[: layer.units] for i, layer in enumerate(graph.layers) if layer.kind == "statistics"}
+    weights = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), [*exponents, None], bits, codes)
     layers = [
         layer.to_json()
         | ({} if e is None else {"exponent": e})
-        | ({} if bits == 8 or layer.kind == "window" else {"bits": bits})
+        | ({} if bits == 8 or not layer.exact_matrices else {"bits": bits})
         for layer, e in zip(graph.layers, [*exponents, None], strict=True)
     ]
     model = Model([type("Layer", (), {"exponent": None, **layer}) for layer in layers], weights, table())
@@ -61,6 +65,7 @@ def make(name: str, seed: int) -> bytes:
             for key, value in model.state.items():
                 states[f"state.{key}"].append(list(value))
     arrays = {f"float.{key}": array for key, array in graph.arrays.items()}
+    arrays |= {f"codes.{index}": np.array(values) for index, values in codes.items()}
     for key, value in weights.items():
         narrow = key.endswith("w") and key.split(".")[1] in ("w", "ih_w", "hh_w")
         dtype = np.int8 if narrow else np.int16 if key == "l0.o" else np.int32

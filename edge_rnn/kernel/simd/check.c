@@ -75,6 +75,16 @@ static int bad_shifts(const int32_t *S_k) {
 
 static int64_t magnitude(int32_t v) { return v < 0 ? -(int64_t)v : v; }
 
+static const char *check_statistics(const ernn_host_layer *layer) {
+    if (bad_shifts(layer->ih_S_k)) return "S is not in 1..62 or k not its pair";
+    if ((int64_t)65536 * layer->window >= ((int64_t)1 << 31) >> layer->ih_S_k[1]) return "a sum of statistics overflows";
+    for (size_t j = 0; j < layer->units; j++)
+        if (layer->ih_m[j] <= 0) return "a multiplier of statistics is not positive";
+    for (size_t c = 0; c < ernn_channels(layer); c++)
+        if (layer->b[c] < 0) return "the floor of statistics is negative";
+    return NULL;
+}
+
 static const char *check_int8(const ernn_host_layer *layer, int head) {
     const size_t H = layer->units, rows = ernn_ih_rows(layer), columns = ernn_ih_columns(layer);
     const int conv = layer->kind == ERNN_CONV, dense = conv || layer->kind == ERNN_DENSE, fast = layer->kind == ERNN_FASTGRNN;
@@ -85,6 +95,7 @@ static const char *check_int8(const ernn_host_layer *layer, int head) {
     if (shifted ? layer->exponent < 1 || layer->exponent > 16 : layer->exponent != 0)
         return "the exponent of the layer's activation is missing, out of 1..16 or not called for";
     if (layer->kind == ERNN_WINDOW) return NULL;
+    if (layer->kind == ERNN_STATISTICS) return check_statistics(layer);
     if (fast && (*layer->zeta_q < 0 || *layer->zeta_q > one || *layer->nu_q < 0 || *layer->nu_q > one))
         return "a FastGRNN's zeta or nu is not in 0..2^24";
     if (bad_shifts(layer->ih_S_k) || (!dense && bad_shifts(layer->hh_S_k))) return "S is not in 1..62 or k not its pair";

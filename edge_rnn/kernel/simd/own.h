@@ -16,6 +16,7 @@
 #define ernn_fastgrnn_int8 ERNN_OWN(fastgrnn_int8)
 #define ernn_window_int8 ERNN_OWN(window_int8)
 #define ernn_conv_int8 ERNN_OWN(conv_int8)
+#define ernn_statistics_int8 ERNN_OWN(statistics_int8)
 #define ernn_times ERNN_OWN(times)
 #define ernn_int8_step ERNN_OWN(int8_step)
 #define ernn_quantize ERNN_OWN(quantize)

@@ -64,13 +64,16 @@ static size_t pack_int8(const ernn_host_graph *graph, uint8_t *memory, size_t to
         ernn_int8_layer at = {.kind = from->kind, .activation = from->activation, .shift = from->exponent,
                               .inputs = from->inputs, .units = from->units,
                               .past = (uint16_t)ernn_past(from), .dilation = from->dilation};
-        if (from->kind != ERNN_WINDOW) {
+        if (from->kind == ERNN_STATISTICS) {
+            PLACE(at.ih.m, int32_t, copy(from->ih_m, from->units, to));
+            PLACE(at.b, int32_t, copy(from->b, ernn_channels(from), to));
+        } else if (from->kind != ERNN_WINDOW) {
             PLACE(at.ih.w, int8_t, tile(from, from->ih_w, columns, to));
             PLACE(at.ih.m, int32_t, tile_rows(from, G, from->ih_m, 1, to));
             PLACE(at.b, int32_t, tile_rows(from, G, from->b, 0, to));
             at.ih.columns = (uint16_t)ERNN_PAD_COLUMNS(columns);
-            at.ih.k = (uint8_t)(from->ih_S_k[1] & 31), at.ih.shift = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
         }
+        if (from->ih_S_k) at.ih.k = (uint8_t)(from->ih_S_k[1] & 31), at.ih.shift = (uint8_t)(from->ih_S_k[0] + from->ih_S_k[1] - 32);
         if (ernn_recurrent(from->kind)) {
             PLACE(at.hh.w, int8_t, tile(from, from->hh_w, from->units, to));
             PLACE(at.hh.m, int32_t, tile_rows(from, G, from->hh_m, 1, to));

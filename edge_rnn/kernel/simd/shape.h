@@ -22,7 +22,7 @@ typedef struct {
 } ernn_state_form;
 
 /* The kinds that docs/numeric.md knows. */
-static inline int ernn_has_int8(int kind) { return kind <= ERNN_CONV; }
+static inline int ernn_has_int8(int kind) { return kind <= ERNN_STATISTICS; }
 
 /* A layer of numbers of unknown origin; NULL, or why its arrays cannot even be counted. ernn_check judges the rest. */
 static inline const char *ernn_layer_of(int precision, const int *words, ernn_host_layer *layer) {
@@ -44,6 +44,11 @@ static inline int ernn_recurrent(int kind) { return kind >= ERNN_RNN && kind <= 
 /* Rows of the past in a layer's buffer, or that it sees. */
 static inline size_t ernn_past(const ernn_host_layer *layer) {
     return layer->kind == ERNN_CONV ? (layer->kernel - 1u) * (size_t)layer->dilation : layer->window;
+}
+
+/* Channels of a window whose statistics a layer gives; 0 where the window is none. */
+static inline size_t ernn_channels(const ernn_host_layer *layer) {
+    return layer->window ? layer->inputs / (size_t)layer->window : 0;
 }
 
 static inline size_t ernn_ih_rows(const ernn_host_layer *layer) {
@@ -107,6 +112,11 @@ static inline unsigned ernn_arrays_of(int precision, int first, ernn_host_layer 
         ERNN_WANT('b', hh, hh_w);
         ERNN_WANT('i', out, hh_m);
         ERNN_WANT('i', 2, hh_S_k);
+    }
+    if (layer->kind == ERNN_STATISTICS) {
+        ERNN_WANT('i', units, ih_m);
+        ERNN_WANT('i', 2, ih_S_k);
+        ERNN_WANT('i', ernn_channels(layer), b);
     }
     if (ih) ERNN_WANT('i', rows, b);
     if (layer->kind == ERNN_GRU || fast) ERNN_WANT('i', units, bn);
