@@ -64,7 +64,7 @@ def test_random_floats_become_the_integers_of_the_plain_numbers(seed, kinds, bit
     hidden = [layer.scaled for layer in graph.layers[:-1]]
     exponents = [int(rng.integers(1, 8)) if scaled else None for scaled in [*hidden, False]]
     statistics = [(i, layer.units) for i, layer in enumerate(graph.layers) if layer.kind == "statistics"]
-    codes = {i: np.exp(rng.uniform(-14, -3, units)) for i, units in statistics}
+    codes = {i: np.exp(rng.uniform(-13, -9, units)) for i, units in statistics}
     made = quantize_with(graph, sx, exponents, bits, codes=codes)
     floats = {name: a.astype(np.float64).tolist() for name, a in graph.arrays.items()}
     wanted = quantize(graph.layers, floats, sx.astype(np.float64).tolist(), exponents, bits, codes)
