@@ -1,7 +1,8 @@
 """How fast a source really runs: rate, drift and jitter out of the samples' times. Times are data; no clock here.
 
 The rate is a Theil-Sen slope (the median of the slopes between all pairs of points; Sen 1968) of time over sample
-number, on at most POINTS points; a burst, a stall or a jump of the clock moves it little. Memory is fixed.
+number, on at most POINTS points; a burst, a stall or a jump of the clock moves it little, and the time of a hole is
+counted as the samples that are missing in it. Memory is fixed.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .keys import I64
+
+F64 = npt.NDArray[np.float64]
 
 POINTS = 256
 LEAST = 20
 TOLERATED_PPM = 20_000
+PAUSE_NS, RARE = 1e9, 0.1
+"""A step in time is a hole, and no wait for a burst, when it is so long and no larger share of the steps are such."""
 
 
 class RateEstimate:
@@ -53,7 +59,7 @@ class RateEstimate:
         period = self._period_ns()
         if period is None:
             return None
-        n, t = np.array(self._points, np.float64).T
+        n, t = self._line()
         rest = (t - t[0]) - (n - n[0]) * period
         jitter_ms = float(np.median(np.abs(rest - np.median(rest)))) / 1e6
         ppm = (1e9 / period / self._nominal_hz - 1) * 1e6
@@ -69,10 +75,23 @@ class RateEstimate:
     def _period_ns(self) -> float | None:
         if self._count < LEAST:
             return None
-        n, t = np.array(self._points, np.float64).T
+        n, t = self._line()
         i, j = np.triu_indices(len(n), 1)
         steps = n[j] - n[i]
         slopes = (t[j] - t[i])[steps > 0] / steps[steps > 0]
         if not slopes.size or not (period := float(np.median(slopes))) > 0:
             return None
         return period
+
+    def _line(self) -> tuple[F64, F64]:
+        """Numbers and times of the points; without numbers of the samples' own, a hole counts as its time says."""
+        n, t = np.array(self._points, np.float64).T
+        steps, took = np.diff(n), np.diff(t)
+        period = float(np.median(took[steps > 0] / steps[steps > 0])) if (steps > 0).any() else 0.0
+        if not period > 0:
+            return n, t
+        excess = took / period - steps
+        hole = (excess > 0.1 * steps) & (excess * period > PAUSE_NS)
+        if hole.mean() <= RARE:
+            n[1:] += np.cumsum(np.where(hole, excess, 0.0))
+        return n, t

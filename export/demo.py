@@ -21,7 +21,7 @@ from edge_rnn.engine import F32, available_engines
 
 from .datasets import Recordings
 from .demo_report import write_report
-from .demo_stream import stream_recording
+from .demo_stream import stream_recording, write_samples
 from .exporting import Exported, export_bundle
 from .progress import show_bar
 from .recipes import open_dataset
@@ -32,7 +32,7 @@ PRECISIONS = ("float32", "int8")
 
 
 def demo(out: Path, epochs: int | None = None, *, quiet: bool = False) -> dict[str, Any]:
-    """Run the whole road, write `out`/report.html and the bundles, and give the figures."""
+    """Run the whole road, write `out`/report.html, the bundles and samples to run them on, and give the figures."""
 
     def say(text: str = "") -> None:
         if not quiet:
@@ -59,6 +59,8 @@ def demo(out: Path, epochs: int | None = None, *, quiet: bool = False) -> dict[s
     right = sum(one.truth == one.answer for one in streamed)
     say(f"   {right} of {len(streamed)} recordings recognised by the class that was active the longest")
 
+    write_samples(data.test, data.test.subjects[-1], out / "unseen.csv")
+
     say("\n4. How good, how fast, how large")
     starts, truth = data.test.windows(data.recipe.window, data.recipe.hop)
     answers = {p: _window_answers(m, data.test.values(), starts, data.recipe.window) for p, m in models.items()}
@@ -79,7 +81,7 @@ def demo(out: Path, epochs: int | None = None, *, quiet: bool = False) -> dict[s
     figures["seconds"] = round(time.perf_counter() - began, 1)
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     say(f"\nIn {figures['seconds']:.0f} s. Pictures: {figures['report']}")
-    say(f"Run it on your own samples: edge-rnn run {bundles['int8']} --source imu.csv")
+    say(f"Next: edge-rnn run {bundles['int8']} --source {out / 'unseen.csv'}   # or samples of your own")
     return figures
 
 

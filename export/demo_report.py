@@ -15,13 +15,14 @@ from sklearn.metrics import confusion_matrix
 
 from edge_rnn.arrays import Array
 
-from .plots import plot_confusion
+from .plots import legend_beside, plot_confusion
 
 if TYPE_CHECKING:
     from edge_rnn import Model
 
     from .demo_stream import Streamed
 
+QUIET, SILENT = "#dddddd", "#555555"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem }
@@ -43,16 +44,18 @@ def write_report(
 ) -> Path:
     """Write the page and the pictures beside it; gives the page's path."""
     labels, rate_hz = model.manifest.labels, model.manifest.rate_hz
-    channels = [channel.name for channel in model.manifest.channels]
     shown = max(streamed, key=lambda one: (one.truth == one.answer, len({e.label for e in one.episodes}), one.name))
-    _timeline(shown, channels, labels, rate_hz).savefig(out / "timeline.png")
+    _timeline(shown, model).savefig(out / "timeline.png")
     _overview(streamed, labels, rate_hz).savefig(out / "overview.png")
     plot_confusion(confusion_matrix(truth, answers, labels=list(range(len(labels)))), labels, out / "confusion.png")
     curve = run_folder / "learning_curve.png"
     told = f"{shown.name}, doing {shown.truth}: the sensor, the model's probabilities, and the events told (shaded)."
     pictures = [
         (out / "timeline.png", told),
-        (out / "overview.png", "Every recording of the unseen people: the bars are events, the letters the truth."),
+        (
+            out / "overview.png",
+            "Every recording of the unseen people, a row each: what was done (left), and the events told (coloured).",
+        ),
         (out / "confusion.png", "Windows of unseen people, int8: truth down, answer across."),
         (curve, "The training: loss and accuracy by epoch, on training and validation people."),
     ]
@@ -61,23 +64,29 @@ def write_report(
     return path
 
 
-def _timeline(one: Streamed, channels: Sequence[str], labels: Sequence[str], rate_hz: float) -> Figure:
-    seconds = [t / rate_hz for t in range(len(one.samples))]
+def _timeline(one: Streamed, model: Model) -> Figure:
+    manifest = model.manifest
+    seconds = [t / manifest.rate_hz for t in range(len(one.samples))]
     figure = Figure(figsize=(10, 5.5), dpi=110, layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
-    for k, name in enumerate(channels[:3]):
-        top.plot(seconds, one.samples[:, k], lw=0.8, label=name)
+    for k, channel in enumerate(manifest.channels[:3]):
+        top.plot(seconds, one.samples[:, k], lw=0.8, label=channel.name)
     top.set_ylabel("acceleration, g")
-    top.legend(loc="upper right", ncols=3, frameon=False)
-    colours = _colours(labels)
-    for k, label in enumerate(labels):
+    colours = _colours(manifest.labels)
+    for k, label in enumerate(manifest.labels):
         bottom.plot(seconds, one.probabilities[:, k], lw=1.2, color=colours[label], label=label)
-    for event in one.episodes:
+    spans = [(event.t0_ns / 1e9, event.t1_ns / 1e9, colours[event.label], event.label) for event in one.episodes]
+    warm_s = manifest.warmup_samples / manifest.rate_hz
+    for start, end, colour, name in [(0.0, warm_s, SILENT, "warm-up"), *spans]:
         for axes in (top, bottom):
-            axes.axvspan(event.t0_ns / 1e9, event.t1_ns / 1e9, color=colours[event.label], alpha=0.15, lw=0)
+            axes.axvspan(start, end, color=colour, alpha=0.15, lw=0)
+        middle, above = (start + end) / 2, top.get_xaxis_transform()
+        top.text(middle, 1.01, name, color=colour, fontsize="small", ha="center", va="bottom", transform=above)
     bottom.set(ylim=(-0.02, 1.02), ylabel="probability", xlabel="seconds")
-    bottom.legend(loc="center right", frameon=False, fontsize="small")
-    top.set_title(f"{one.name}: truth {one.truth}, events {', '.join(e.label for e in one.episodes) or 'none'}")
+    for axes in (top, bottom):
+        axes.margins(x=0.0)
+        legend_beside(axes)
+    figure.suptitle(f"{one.name}, doing {one.truth}; shaded: the events told")
     return figure
 
 
@@ -87,19 +96,16 @@ def _overview(streamed: Sequence[Streamed], labels: Sequence[str], rate_hz: floa
     figure = Figure(figsize=(10, 0.19 * len(ordered) + 1.2), dpi=110, layout="constrained")
     axes = figure.subplots()
     for row, one in enumerate(ordered):
-        axes.barh(row, len(one.samples) / rate_hz, color="#eeeeee", height=0.9)
+        axes.barh(row, len(one.samples) / rate_hz, color=QUIET, height=0.9)
         for event in one.episodes:
             start, end = event.t0_ns / 1e9, event.t1_ns / 1e9
             axes.barh(row, end - start, left=start, color=colours[event.label], height=0.9)
     axes.set_yticks(range(len(ordered)), [one.truth for one in ordered], fontsize=7)
-    axes.set(xlabel="seconds", ylim=(len(ordered) - 0.5, -0.5))
-    figure.legend(
-        [Patch(color=colours[label]) for label in labels],
-        labels,
-        loc="outside upper center",
-        ncols=len(labels),
-        frameon=False,
-    )
+    axes.set(xlabel="seconds", ylabel="what the person did", ylim=(len(ordered) - 0.5, -0.5))
+    axes.margins(x=0.0)
+    patches = [*(Patch(color=colours[label]) for label in labels), Patch(color=QUIET)]
+    told = [*labels, "no event (at first: warm-up)"]
+    figure.legend(patches, told, loc="outside upper center", ncols=len(told), frameon=False)
     return figure
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from edge_rnn import Ended, Model, Started
 from edge_rnn.arrays import Array
+from edge_rnn.convert import write_csv
 from edge_rnn.detect import softmax
 from edge_rnn.engine import F32
 from edge_rnn.events import Event
+from edge_rnn.recording import Chunk, Header
 
 from .datasets import Recordings
+
+PAUSE_S = 5.0
+"""Longer than the gap policy holds a value: the stream tells of a gap and begins anew, as after a watch taken off."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,20 @@ def stream_recording(model: Model, data: Recordings, number: int, say: Callable[
     episodes += [e for e in last if isinstance(e, Ended)]
     _say_events(last, say)
     return Streamed(name, truth, samples, np.concatenate(rows), tuple(episodes))
+
+
+def write_samples(data: Recordings, person: str, path: Path) -> None:
+    """A CSV with times, as a watch would write it: one recording of each exercise of a person, PAUSE_S between them."""
+    chosen: dict[int, int] = {}
+    for number, owner in enumerate(data.owners):
+        if owner == person:
+            chosen.setdefault(int(data.label[data.rec_start[number]]), number)
+    chunks, now_ns, period_ns = [], 0, round(1e9 / data.rate_hz)
+    for number in chosen.values():
+        samples = data.values(number)
+        chunks.append(Chunk(samples, now_ns + period_ns * np.arange(len(samples))))
+        now_ns += period_ns * len(samples) + round(PAUSE_S * 1e9)
+    write_csv(path, Header(data.channels, data.units, data.rate_hz), chunks)
 
 
 def _say_events(events: Sequence[Event], say: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .plots import BLUE, INK, ORANGE
+from .plots import BLUE, INK, ORANGE, legend_below
 
 GREY = "#9a9a9a"
 FLOOR = 1e-12
@@ -19,7 +19,7 @@ def plot_diagnosis(diagnosis: dict[str, Any], kept: int, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(13.0, 4.0), dpi=120, layout="constrained")
+    figure = Figure(figsize=(13.0, 4.8), dpi=120, layout="constrained")
     flow, updates, gates = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
     _flow(flow, diagnosis, kept)
     records = [record for record in diagnosis["epochs"] if record["update"]]
@@ -35,7 +35,7 @@ def plot_diagnosis(diagnosis: dict[str, Any], kept: int, path: Path) -> None:
     for axes in (updates, gates):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
+            legend_below(axes)
     figure.suptitle(
         "; ".join(diagnosis["warnings"] + diagnosis["notes"]) or "no warning", fontsize=9, color=INK, wrap=True
     )
@@ -54,12 +54,16 @@ def _flow(axes: Any, diagnosis: dict[str, Any], kept: int) -> None:
                   label=label, zorder=3 if named else 2)  # fmt: skip
     for level in ("vanished_below", "exploded_above"):
         axes.axhline(diagnosis[level], color=INK, lw=0.8, ls=":")
+        end = (0.99, diagnosis[level] * 1.5)
+        axes.text(
+            *end, level.replace("_", " "), fontsize=7, color=INK, ha="right", transform=axes.get_yaxis_transform()
+        )
     if diagnosis["tbptt"]:
         axes.axvline(diagnosis["tbptt"], color=INK, lw=0.8, ls="--", label=f"truncated at {diagnosis['tbptt']}")
     axes.set(yscale="log", xlabel="T - t, steps back", ylabel="|d loss_T / d h_t|, relative to one step back")
     if records:
         axes.set_ylim(bottom=max(FLOOR, axes.get_ylim()[0]))
-        axes.legend(frameon=False, fontsize=8, loc="lower left")
+        legend_below(axes)
     else:
         axes.text(0.5, 0.5, "this network carries no state", ha="center", transform=axes.transAxes, color=INK)
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edge_rnn.arrays import Array
 
 INK, BLUE, ORANGE = "#333333", "#1f6fb4", "#d9731a"
+
+
+def legend_beside(axes: Any) -> None:
+    """A legend right of the axes, where it hides no curve."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+
+
+def legend_below(axes: Any) -> None:
+    """A legend below the axes' own label: where panels stand side by side."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8)
 
 
 def plot_learning_curve(history: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
@@ -33,7 +44,8 @@ def plot_learning_curve(history: Sequence[dict[str, float]], best_epoch: int, pa
     right.set_ylabel("validation accuracy (%)", color=ORANGE)
     right.set_ylim(top=100)
     lines = [*left.get_lines(), *right.get_lines()]
-    left.legend(lines, [str(line.get_label()) for line in lines], loc="center right", frameon=False, fontsize=9)
+    labels = [str(line.get_label()) for line in lines]
+    figure.legend(lines, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.savefig(path)
 
 
@@ -50,7 +62,7 @@ def plot_loss(losses: Sequence[float], parts: int, path: Path) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")
     axes.set_ylim(bottom=0, top=1.1 * max(means[:1] + list(np.quantile(losses, [0.98]))))
-    axes.legend(frameon=False, fontsize=9)
+    legend_beside(axes)
     figure.savefig(path)
 
 

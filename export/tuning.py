@@ -23,7 +23,7 @@ from edge_rnn.model import Model
 from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, median_s, quickest, search
 
 from .datasets import Recordings
-from .plots import BLUE, INK, ORANGE
+from .plots import BLUE, INK, ORANGE, legend_beside
 from .scoring import class_of, columns_of, truth_of
 
 SMOOTHINGS = len(SMOOTH_MS)
@@ -128,5 +128,5 @@ def plot_tradeoff(tuned: Sequence[Tuned], path: Path) -> None:
     below.set_ylabel("shortest median latency (s)")
     below.set_xlabel("false alarms an hour")
     for axes in (above, below):
-        axes.legend(loc="lower right", frameon=False, fontsize=9)
+        legend_beside(axes)
     figure.savefig(path)
