@@ -51,7 +51,7 @@ typedef struct {
     uint8_t k[2], requant[2]; /* ih, hh: left shift, right shift of the high half */
     uint8_t in_place;         /* units fill whole vectors: h, c and s stay with the caller */
     uint8_t direct[2];        /* h' may overwrite h: all of h is read before (one stream, a tile of streams) */
-    void (*run[2])(void);     /* the variant's function for one stream, for a tile of streams */
+    void (*run[3])(void);     /* the variant's function for one stream, for a tile of streams, for a span of steps */
     uint8_t states;           /* arrays of the layer's state */
     uint32_t state_at[3], state_bytes[3]; /* portable: where they lie in the scratch, their bytes */
 } ernn_packed_layer;
@@ -64,6 +64,7 @@ typedef struct {
     uint8_t portable;      /* packed by and for portable.c: it has a layer that pack.h does not know */
     float reach;
     uint32_t x, fresh, buf; /* bytes from the start of a stream's scratch */
+    uint32_t rows, row_bytes; /* float32: where a sequence's rows begin, bytes of one */
     size_t scratch_bytes;  /* of one stream, a multiple of ERNN_ALIGN */
     size_t bound_bytes;    /* what a scratch has more, at its end, for `bind` and `step` */
     size_t bytes;          /* of the packed model */

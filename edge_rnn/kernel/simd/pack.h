@@ -1,7 +1,7 @@
 /* Load: the bundle's arrays into the order in which this instruction set reads them. Runs once a model.
  * Everything is padded with zeros to whole vectors, so that padded units stay exactly 0.
  */
-#include "float.h"
+#include "float_run.h"
 #include "int8_run.h"
 #include "shape.h"
 
@@ -16,7 +16,7 @@ static size_t take(size_t *total, size_t bytes) {
 
 static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     const int exact = graph->precision == ERNN_INT8;
-    size_t model = align_up(sizeof *m), stream = 0, widest = 0;
+    size_t model = align_up(sizeof *m), stream = 0, widest = 0, sums = 0;
     memset(m, 0, sizeof *m);
     m->precision = graph->precision;
     m->layers = graph->layers;
@@ -44,9 +44,10 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         if (!dense && !to->in_place) m->copied = 1;
         const int relu = from->activation == ERNN_RELU;
         if (exact) to->run[0] = (void (*)(void))int8_layer_of(from->kind, relu, head);
-        for (int tile = 0; tile < 2 && !exact; tile++) to->run[tile] = (void (*)(void))float_layer_of(from->kind, relu)[tile];
+        if (!exact) memcpy(to->run, float_layer_of(from->kind, relu), sizeof to->run);
         const size_t padded = to->padded, columns = dense ? 0 : from->units;
         if (padded > widest) widest = padded;
+        if (!dense && (size_t)G * padded > sums) sums = (size_t)G * padded;
         to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
         if (!dense) to->c = (uint32_t)take(&stream, 4 * padded);
         if (!exact) {
@@ -62,6 +63,12 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     }
     m->fresh = (uint32_t)take(&stream, 4 * widest);
     m->scratch_bytes = stream;
+    if (!exact) {
+        m->rows = (uint32_t)stream;
+        m->row_bytes = (uint32_t)align_up(4 * (widest > inputs ? widest : inputs));
+        const size_t all = stream + SPAN * (2 * (size_t)m->row_bytes + 4 * sums);
+        m->scratch_bytes = align_up(all / TILE > stream ? all / TILE + 1 : stream); /* a sequence has TILE of them */
+    }
     const size_t place_bytes = exact ? sizeof(int8_place) + 4 * widest : sizeof(place);
     m->bound_bytes = m->layers * (place_bytes + 2 * sizeof(uint8_t *));
     m->bytes = model;

@@ -1,0 +1,128 @@
+/* One block of a float32 layer's units for one instruction set: all gates' sums accumulate in registers, the activations
+ * follow in registers, one sequential stream of weights feeds it all. S streams (or steps, where only inputs are summed)
+ * may share each weight.
+ *
+ * A block is NB vectors of units: biases first, then for each input, then for each h, the weights of the gates. The order
+ * of additions in a sum is the same for whoever asks, so that steps one by one and a whole sequence give the same bits.
+ */
+#include "real.h"
+
+enum { DENSE = ERNN_DENSE, RNN = ERNN_RNN, GRU = ERNN_GRU, LSTM = ERNN_LSTM };
+
+/* The streams of a step: the addresses are stream 0's, the others follow by the strides (bytes). */
+typedef struct {
+    const uint8_t *x, *h;
+    uint8_t *c, *out; /* out is h, or a scratch from which h is copied at the layer's end */
+    size_t x_stride, h_stride, out_stride; /* c has h's */
+} place;
+
+#if V == 16 || defined(__aarch64__)
+#define TILE 6 /* streams that share a weight: 24 sums of 32 registers */
+#else
+#define TILE 3
+#endif
+
+#define GATES(kind) ((kind) == GRU ? 3 : (kind) == LSTM ? 4 : 1)
+#define SUMS(kind) ((kind) == GRU || (kind) == LSTM ? 4 : 1) /* GRU keeps n's two halves apart */
+
+/* A lone gate sums in chains, or it would wait for each addition: an RNN's inputs always in 4, what S = 1 ends with in 8. */
+#define INPUT_CHAINS(kind, S, N) ((kind) == RNN ? 4 : (kind) == DENSE ? HIDDEN_CHAINS(kind, S, N) : 1)
+#define HIDDEN_CHAINS(kind, S, N) (GATES(kind) > 1 || (S) > 1 ? 1 : (N) == 1 ? 8 : 4)
+
+/* One column: acc[(s * SUMS + gate) * N + v] += w * in[s]; a GRU's hidden n has a sum of its own. */
+INLINE void column(vf *acc, const int kind, const int hidden, const int S, const int N, const int NB, const float *w,
+                   const uint8_t *in, size_t stride) {
+    const int A = SUMS(kind), G = GATES(kind);
+    vf x[TILE];
+    UNROLL for (int s = 0; s < S; s++) x[s] = splat(*(const float *)(in + (size_t)s * stride));
+    UNROLL for (int g = 0; g < G; g++) {
+        UNROLL for (int v = 0; v < N; v++) {
+            const vf weight = loadf(w + (g * NB + v) * V);
+            const int sum = kind == GRU && hidden && g == 2 ? 3 : g;
+            UNROLL for (int s = 0; s < S; s++) acc[(s * A + sum) * N + v] += weight * x[s];
+        }
+    }
+}
+
+/* n columns of a lone gate, column k in chain k % C; what is left over goes straight to acc. */
+INLINE void chained(vf *acc, const int C, const int S, const int N, const int NB, const float *w, const uint8_t *in,
+                    size_t stride, int n) {
+    const int one = S * N, all = C * one;
+    vf sum[4 * TILE > 8 ? 4 * TILE : 8];
+    UNROLL for (int j = 0; j < all; j++) sum[j] = (vf){0};
+    const uint8_t *end = in + 4 * (size_t)n;
+    for (; in + 4 * C <= end; in += 4 * C, w += C * NB * V)
+        UNROLL for (int c = 0; c < C; c++) column(sum + c * S * N, DENSE, 0, S, N, NB, w + c * NB * V, in + 4 * c, stride);
+    for (; in < end; in += 4, w += NB * V) column(acc, DENSE, 0, S, N, NB, w, in, stride);
+    if (C == 8)
+        UNROLL for (int j = 0; j < 4 * one; j++) sum[j] += sum[4 * one + j];
+    UNROLL for (int j = 0; j < 2 * one; j++) sum[j] += sum[2 * one + j];
+    UNROLL for (int j = 0; j < one; j++) acc[j] += sum[j] + sum[one + j];
+}
+
+/* n columns in C chains. */
+INLINE void columns(vf *acc, const int kind, const int hidden, const int C, const int S, const int N, const int NB,
+                    const float *w, const uint8_t *in, size_t stride, int n) {
+    const uint8_t *end = in + 4 * (size_t)n;
+    if (C > 1) {
+        chained(acc, C, S, N, NB, w, in, stride, n);
+        return;
+    }
+    if (S == 1)
+        _Pragma("GCC unroll 2") for (; in < end; in += 4, w += GATES(kind) * NB * V)
+            column(acc, kind, hidden, S, N, NB, w, in, stride);
+    for (; in < end; in += 4, w += GATES(kind) * NB * V) column(acc, kind, hidden, S, N, NB, w, in, stride);
+}
+
+/* Biases and products of the inputs: N of a block's NB vectors. */
+INLINE void input_sums(vf *acc, const int kind, const int S, const int N, const int NB, const float *w, const uint8_t *x,
+                       size_t stride, int inputs) {
+    const int A = SUMS(kind);
+    UNROLL for (int s = 0; s < S; s++)
+        UNROLL for (int a = 0; a < A; a++)
+            UNROLL for (int v = 0; v < N; v++) acc[(s * A + a) * N + v] = loadf(w + (a * NB + v) * V);
+    columns(acc, kind, 0, INPUT_CHAINS(kind, S, N), S, N, NB, w + A * NB * V, x, stride, inputs);
+}
+
+/* Products of h, added. */
+INLINE void hidden_sums(vf *acc, const int kind, const int S, const int N, const int NB, const float *w, const uint8_t *h,
+                        size_t stride, int inputs, int units) {
+    w += (SUMS(kind) + (size_t)GATES(kind) * inputs) * NB * V;
+    columns(acc, kind, 1, HIDDEN_CHAINS(kind, S, N), S, N, NB, w, h, stride, units);
+}
+
+/* From the sums to h', from lane `unit` of each array on. */
+INLINE void activate(const vf *acc, const int kind, const int S, const int N, const int relu, const place *at, int unit) {
+    UNROLL for (int s = 0; s < S; s++) {
+        UNROLL for (int v = 0; v < N; v++) {
+            const vf *gate = acc + s * SUMS(kind) * N + v;
+            const size_t lane = 4 * (size_t)(unit + v * V), mine = (size_t)s * at->h_stride + lane;
+            vf h;
+            if (kind == GRU) {
+                const vf r = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->h + mine); /* lost: 1 - z */
+                const vf n = tanh_(gate[2 * N] + gate[3 * N] * r);
+                h = old + lost * (n - old);
+            } else if (kind == LSTM) {
+                const vf i = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->c + mine); /* lost: 1 - f */
+                const vf c = (old - lost * old) + i * tanh_(gate[2 * N]);
+                storef(at->c + mine, c);
+                h = sigmoid_(gate[3 * N]) * tanh_(c * (float)TANH_FOLD);
+            } else {
+                h = relu ? maxf(gate[0], (vf){0}) : kind == RNN ? tanh_(gate[0]) : gate[0];
+            }
+            storef(at->out + (size_t)s * at->out_stride + lane, h);
+        }
+    }
+}
+
+/* A block of S streams: N of its NB vectors. */
+INLINE void block(const int kind, const int S, const int N, const int NB, const int relu, const float *w, const place *at,
+                  int unit, int inputs, int units) {
+    vf acc[TILE * 4 * 2];
+    input_sums(acc, kind, S, N, NB, w, at->x, at->x_stride, inputs);
+    if (kind != DENSE) hidden_sums(acc, kind, S, N, NB, w, at->h, at->h_stride, inputs, units);
+    activate(acc, kind, S, N, relu, at, unit);
+}
+
+/* Floats of a layer's weights for one unit. */
+#define ROW(kind, inputs, units) (SUMS(kind) + (size_t)GATES(kind) * ((size_t)(inputs) + ((kind) == DENSE ? 0 : (units))))

@@ -1,0 +1,117 @@
+/* A float32 layer's blocks in turn: for one stream, for TILE streams at once, and for a span of one stream's steps.
+ *
+ * A span: first the inputs' products of all its steps, which wait for nothing and share each weight, then the recurrence
+ * with W_hh alone. Every other step takes the blocks backwards: what it read last is in the nearest cache still.
+ */
+#include "float_block.h"
+
+#define SPAN (2 * TILE) /* steps that a layer makes before the next layer's turn */
+
+INLINE void copy_vectors(uint8_t *to, const uint8_t *from, int padded) {
+    for (int j = 0; j < padded; j += V) storef(to + 4 * j, loadf(from + 4 * j));
+}
+
+/* All of a layer for S = 1 or TILE streams; h' goes over h only after all of h was read. */
+INLINE void float_layer(const int kind, const int S, const int relu, const ernn_packed_layer *layer, const float *w,
+                        const place *at) {
+    const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units;
+    int unit = 0;
+    for (; unit + 2 * V <= padded; unit += 2 * V, w += ROW(kind, inputs, units) * 2 * V) {
+        block(kind, S, S == 1 ? 2 : 1, 2, relu, w, at, unit, inputs, units);
+        if (S > 1) block(kind, S, 1, 2, relu, w + V, at, unit + V, inputs, units);
+    }
+    if (unit < padded) block(kind, S, 1, 1, relu, w, at, unit, inputs, units);
+    for (int s = 0; kind != DENSE && at->out != at->h && s < S; s++)
+        copy_vectors((uint8_t *)at->h + (size_t)s * at->h_stride, at->out + (size_t)s * at->out_stride, padded);
+}
+
+/* Sums of the inputs of S steps: N of a block's NB vectors. */
+INLINE void input_tile(const int kind, const int S, const int N, const int NB, const float *w, const uint8_t *x,
+                       size_t stride, int inputs, float *sums) {
+    vf acc[TILE * 4 * 2];
+    input_sums(acc, kind, S, N, NB, w, x, stride, inputs);
+    const int A = SUMS(kind), G = GATES(kind);
+    UNROLL for (int s = 0; s < S; s++)
+        UNROLL for (int g = 0; g < G; g++)
+            UNROLL for (int v = 0; v < N; v++) storef(sums + ((s * G + g) * NB + v) * V, acc[(s * A + g) * N + v]);
+}
+
+/* Those of a span's steps, for a block of N vectors. */
+INLINE void input_span(const int kind, const int N, const float *w, const place *at, int inputs, float *sums, int steps) {
+    const uint8_t *x = at->x;
+    int t = 0;
+    for (; t + TILE <= steps; t += TILE, x += TILE * at->x_stride, sums += TILE * GATES(kind) * N * V)
+        for (int v = 0; v < N; v++) input_tile(kind, TILE, 1, N, w + v * V, x, at->x_stride, inputs, sums + v * V);
+    for (; t < steps; t++, x += at->x_stride, sums += GATES(kind) * N * V)
+        input_tile(kind, 1, N, N, w, x, at->x_stride, inputs, sums);
+}
+
+/* A block of N vectors for which the inputs' sums are there already. */
+INLINE void recur(const int kind, const int N, const int relu, const float *w, const float *sums, const place *at, int unit,
+                  int inputs, int units) {
+    vf acc[4 * 2];
+    const int all = SUMS(kind) * N;
+    UNROLL for (int j = 0; j < all; j++) acc[j] = loadf((kind == GRU && j >= 3 * N ? w : sums) + j * V);
+    hidden_sums(acc, kind, 1, N, N, w, at->h, 0, inputs, units);
+    activate(acc, kind, 1, N, relu, at, unit);
+}
+
+/* At most SPAN steps of one stream: x and out are rows that follow by their strides, h and c the state. */
+INLINE void float_span(const int kind, const int relu, const ernn_packed_layer *layer, const float *w, const place *at,
+                       float *sums, int steps) {
+    const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units;
+    const int blocks = (padded + 2 * V - 1) / (2 * V);
+    const size_t row = ROW(kind, inputs, units), kept = SPAN * GATES(kind); /* floats for each unit */
+    place now = *at;
+    for (int t = 0; kind == DENSE && t < steps; t++, now.x += at->x_stride, now.out += at->out_stride)
+        float_layer(kind, 1, relu, layer, w, &now);
+    if (kind == DENSE) return;
+    for (int unit = 0; unit < padded; unit += 2 * V) {
+        if (unit + 2 * V <= padded)
+            input_span(kind, 2, w + row * unit, at, inputs, sums + kept * unit, steps);
+        else
+            input_span(kind, 1, w + row * unit, at, inputs, sums + kept * unit, steps);
+    }
+    for (int t = 0; t < steps; t++, now.h = now.out, now.out += at->out_stride) {
+        for (int b = 0; b < blocks; b++) {
+            const int unit = 2 * V * (t & 1 ? blocks - 1 - b : b);
+            const float *mine = w + row * unit, *sum = sums + kept * unit;
+            if (unit + 2 * V <= padded)
+                recur(kind, 2, relu, mine, sum + t * GATES(kind) * 2 * V, &now, unit, inputs, units);
+            else
+                recur(kind, 1, relu, mine, sum + t * GATES(kind) * V, &now, unit, inputs, units);
+        }
+    }
+    copy_vectors((uint8_t *)at->h, now.h, padded);
+}
+
+/* One layer's function for one stream, for TILE streams, for a span of steps (packed_layer's `run`). */
+typedef void (*float_fn)(const ernn_packed_layer *layer, const float *w, const place *at);
+typedef void (*span_fn)(const ernn_packed_layer *layer, const float *w, const place *at, float *sums, int steps);
+typedef void (*any_fn)(void);
+#define FLOAT_LAYER(name, kind, relu)                                                                      \
+    static void name##_one(const ernn_packed_layer *layer, const float *w, const place *at) {              \
+        float_layer(kind, 1, relu, layer, w, at);                                                          \
+    }                                                                                                      \
+    static void name##_tile(const ernn_packed_layer *layer, const float *w, const place *at) {             \
+        float_layer(kind, TILE, relu, layer, w, at);                                                       \
+    }                                                                                                      \
+    static void name##_span(const ernn_packed_layer *layer, const float *w, const place *at, float *sums, int steps) { \
+        float_span(kind, relu, layer, w, at, sums, steps);                                                 \
+    }                                                                                                      \
+    static const any_fn name[3] = {(any_fn)name##_one, (any_fn)name##_tile, (any_fn)name##_span};
+FLOAT_LAYER(dense_layer, DENSE, 0)
+FLOAT_LAYER(dense_relu_layer, DENSE, 1)
+FLOAT_LAYER(rnn_layer, RNN, 0)
+FLOAT_LAYER(rnn_relu_layer, RNN, 1)
+FLOAT_LAYER(gru_layer, GRU, 0)
+FLOAT_LAYER(lstm_layer, LSTM, 0)
+
+static const any_fn *float_layer_of(int kind, int relu) {
+    switch (kind) {
+        case ERNN_GRU: return gru_layer;
+        case ERNN_LSTM: return lstm_layer;
+        case ERNN_RNN: return relu ? rnn_relu_layer : rnn_layer;
+        default: return relu ? dense_relu_layer : dense_layer;
+    }
+}
