@@ -102,6 +102,31 @@ def test_a_group_is_many_streams_in_lockstep(isa):
 
 @built
 @pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("seed", range(6))
+def test_any_cut_of_a_sequence_gives_the_same_floats_to_the_bit(isa, seed):
+    rng = np.random.default_rng(seed)
+    kinds = [str(k) for k in rng.choice(["gru", "lstm", "rnn", "dense"], 3)]
+    graph = float_graph(rng, kinds, int(rng.integers(1, 40)), int(rng.integers(1, 20)), units=int(rng.integers(1, 140)))
+    engine, whole, cut, single = native.NativeEngine(graph, isa), *(State(graph.states) for _ in range(3))
+    x = rng.standard_normal((120, graph.inputs)).astype(np.float32)
+    ys = [np.empty((120, graph.outputs), np.float32) for _ in range(3)]
+    engine.run(x, whole, ys[0])
+    for part in np.split(np.arange(120), np.sort(rng.choice(np.arange(1, 120), 12, replace=False))):
+        rows = np.empty((len(part), graph.outputs), np.float32)
+        engine.run(x[part], cut, rows)
+        ys[1][part] = rows
+    step = engine.bind(single)
+    for t, sample in enumerate(x):
+        ys[2][t] = step(sample)
+    assert ys[0].tobytes() == ys[1].tobytes() == ys[2].tobytes()
+    assert whole.to_bytes() == cut.to_bytes() == single.to_bytes()
+    exact = np.empty((120, graph.outputs))
+    NumpyEngine(graph, np.float64).run(x, reference_state(graph), exact)  # type: ignore[arg-type]
+    np.testing.assert_allclose(ys[0], exact, rtol=0, atol=5e-6)
+
+
+@built
+@pytest.mark.parametrize("isa", VARIANTS)
 @pytest.mark.parametrize("gate", [4.0, 6.0, 8.0, 9.5, 15.0])
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_a_unit_with_a_saturated_gate_does_not_leak(isa, gate, kind):

@@ -29,12 +29,10 @@ typedef struct {
 #define INPUT_CHAINS(kind, S, N) ((kind) == RNN ? 4 : (kind) == DENSE ? HIDDEN_CHAINS(kind, S, N) : 1)
 #define HIDDEN_CHAINS(kind, S, N) (GATES(kind) > 1 || (S) > 1 ? 1 : (N) == 1 ? 8 : 4)
 
-/* One column: acc[(s * SUMS + gate) * N + v] += w * in[s]; a GRU's hidden n has a sum of its own. */
+/* One column of inputs x, one of each stream: acc[(s * SUMS + gate) * N + v] += w * x[s]; a GRU's hidden n has its own sum. */
 INLINE void column(vf *acc, const int kind, const int hidden, const int S, const int N, const int NB, const float *w,
-                   const uint8_t *in, size_t stride) {
+                   const vf *x) {
     const int A = SUMS(kind), G = GATES(kind);
-    vf x[TILE];
-    UNROLL for (int s = 0; s < S; s++) x[s] = splat(*(const float *)(in + (size_t)s * stride));
     UNROLL for (int g = 0; g < G; g++) {
         UNROLL for (int v = 0; v < N; v++) {
             const vf weight = loadf(w + (g * NB + v) * V);
@@ -44,34 +42,38 @@ INLINE void column(vf *acc, const int kind, const int hidden, const int S, const
     }
 }
 
-/* n columns of a lone gate, column k in chain k % C; what is left over goes straight to acc. */
-INLINE void chained(vf *acc, const int C, const int S, const int N, const int NB, const float *w, const uint8_t *in,
-                    size_t stride, int n) {
-    const int one = S * N, all = C * one;
-    vf sum[4 * TILE > 8 ? 4 * TILE : 8];
-    UNROLL for (int j = 0; j < all; j++) sum[j] = (vf){0};
-    const uint8_t *end = in + 4 * (size_t)n;
-    for (; in + 4 * C <= end; in += 4 * C, w += C * NB * V)
-        UNROLL for (int c = 0; c < C; c++) column(sum + c * S * N, DENSE, 0, S, N, NB, w + c * NB * V, in + 4 * c, stride);
-    for (; in < end; in += 4, w += NB * V) column(acc, DENSE, 0, S, N, NB, w, in, stride);
-    if (C == 8)
-        UNROLL for (int j = 0; j < 4 * one; j++) sum[j] += sum[4 * one + j];
-    UNROLL for (int j = 0; j < 2 * one; j++) sum[j] += sum[2 * one + j];
-    UNROLL for (int j = 0; j < one; j++) acc[j] += sum[j] + sum[one + j];
+INLINE void spread(vf *x, const int S, const uint8_t *in, size_t stride) {
+    UNROLL for (int s = 0; s < S; s++) x[s] = splat(*(const float *)(in + (size_t)s * stride));
 }
 
-/* n columns in C chains. */
+/* n columns: column k in chain k % C, the rest of n / C straight in acc. */
 INLINE void columns(vf *acc, const int kind, const int hidden, const int C, const int S, const int N, const int NB,
                     const float *w, const uint8_t *in, size_t stride, int n) {
+    const int G = GATES(kind), one = S * N, all = C * one, at_once = S > 1 ? C : C > 4 ? C : 4;
     const uint8_t *end = in + 4 * (size_t)n;
-    if (C > 1) {
-        chained(acc, C, S, N, NB, w, in, stride, n);
-        return;
+    vf x[TILE > 4 ? TILE : 4], chain[4 * TILE > 8 ? 4 * TILE : 8];
+    if (C > 1)
+        UNROLL for (int j = 0; j < all; j++) chain[j] = (vf){0};
+    if (at_once > 1)
+        for (; in + 4 * at_once <= end; in += 4 * at_once) {
+            UNROLL for (int k = 0; k < at_once; k++, w += G * NB * V) {
+                if (S > 1)
+                    spread(x, S, in + 4 * k, stride);
+                else if (k % 4 == 0)
+                    spread4(x, (const float *)in + k);
+                column(C > 1 ? chain + k % C * one : acc, C > 1 ? DENSE : kind, hidden, S, N, NB, w, S > 1 ? x : x + k % 4);
+            }
+        }
+    for (; in < end; in += 4, w += G * NB * V) {
+        spread(x, S, in, stride);
+        column(acc, kind, hidden, S, N, NB, w, x);
     }
-    if (S == 1)
-        _Pragma("GCC unroll 2") for (; in < end; in += 4, w += GATES(kind) * NB * V)
-            column(acc, kind, hidden, S, N, NB, w, in, stride);
-    for (; in < end; in += 4, w += GATES(kind) * NB * V) column(acc, kind, hidden, S, N, NB, w, in, stride);
+    if (C > 1) {
+        if (C == 8)
+            UNROLL for (int j = 0; j < 4 * one; j++) chain[j] += chain[4 * one + j];
+        UNROLL for (int j = 0; j < 2 * one; j++) chain[j] += chain[2 * one + j];
+        UNROLL for (int j = 0; j < one; j++) acc[j] += chain[j] + chain[one + j];
+    }
 }
 
 /* Biases and products of the inputs: N of a block's NB vectors. */

@@ -6,6 +6,8 @@
 #include "float_block.h"
 
 #define SPAN (2 * TILE) /* steps that a layer makes before the next layer's turn */
+/* Bytes of weights up to which a step sums its own inputs: with wide vectors that hides in the chain h -> h'. */
+#define NEAR (V == 16 ? 24576 : V == 8 ? 8192 : 0)
 
 INLINE void copy_vectors(uint8_t *to, const uint8_t *from, int padded) {
     for (int j = 0; j < padded; j += V) storef(to + 4 * j, loadf(from + 4 * j));
@@ -56,31 +58,49 @@ INLINE void recur(const int kind, const int N, const int relu, const float *w, c
     activate(acc, kind, 1, N, relu, at, unit);
 }
 
+/* A step of a span: its blocks, forwards or backwards; h' has a row of its own, so none waits for another. */
+INLINE void span_step(const int kind, const int relu, const int shared, const ernn_packed_layer *layer, const float *w,
+                      const float *sums, int t, const place *at) {
+    const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units, G = GATES(kind);
+    const int last = (padded - 1) / (2 * V) * 2 * V;
+    for (int b = 0; b <= last; b += 2 * V) {
+        const int unit = t & 1 ? last - b : b, N = unit + 2 * V <= padded ? 2 : 1;
+        const float *mine = w + ROW(kind, inputs, units) * unit, *sum = sums + G * ((size_t)SPAN * unit + t * N * V);
+        if (shared && N == 2)
+            recur(kind, 2, relu, mine, sum, at, unit, inputs, units);
+        else if (shared)
+            recur(kind, 1, relu, mine, sum, at, unit, inputs, units);
+        else if (N == 2)
+            block(kind, 1, 2, 2, relu, mine, at, unit, inputs, units);
+        else
+            block(kind, 1, 1, 1, relu, mine, at, unit, inputs, units);
+    }
+}
+
 /* At most SPAN steps of one stream: x and out are rows that follow by their strides, h and c the state. */
 INLINE void float_span(const int kind, const int relu, const ernn_packed_layer *layer, const float *w, const place *at,
                        float *sums, int steps) {
     const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units;
-    const int blocks = (padded + 2 * V - 1) / (2 * V);
-    const size_t row = ROW(kind, inputs, units), kept = SPAN * GATES(kind); /* floats for each unit */
+    const size_t row = ROW(kind, inputs, units);
     place now = *at;
-    for (int t = 0; kind == DENSE && t < steps; t++, now.x += at->x_stride, now.out += at->out_stride)
-        float_layer(kind, 1, relu, layer, w, &now);
-    if (kind == DENSE) return;
-    for (int unit = 0; unit < padded; unit += 2 * V) {
-        if (unit + 2 * V <= padded)
-            input_span(kind, 2, w + row * unit, at, inputs, sums + kept * unit, steps);
-        else
-            input_span(kind, 1, w + row * unit, at, inputs, sums + kept * unit, steps);
+    if (kind == DENSE) {
+        for (int t = 0; t < steps; t++, now.x += at->x_stride, now.out += at->out_stride)
+            float_layer(kind, 1, relu, layer, w, &now);
+        return;
     }
-    for (int t = 0; t < steps; t++, now.h = now.out, now.out += at->out_stride) {
-        for (int b = 0; b < blocks; b++) {
-            const int unit = 2 * V * (t & 1 ? blocks - 1 - b : b);
-            const float *mine = w + row * unit, *sum = sums + kept * unit;
-            if (unit + 2 * V <= padded)
-                recur(kind, 2, relu, mine, sum + t * GATES(kind) * 2 * V, &now, unit, inputs, units);
-            else
-                recur(kind, 1, relu, mine, sum + t * GATES(kind) * V, &now, unit, inputs, units);
-        }
+    const int shared = 4 * row * (size_t)padded > NEAR;
+    for (int unit = 0; shared && unit < padded; unit += 2 * V) {
+        float *sum = sums + (size_t)SPAN * GATES(kind) * unit;
+        if (unit + 2 * V <= padded)
+            input_span(kind, 2, w + row * unit, at, inputs, sum, steps);
+        else
+            input_span(kind, 1, w + row * unit, at, inputs, sum, steps);
+    }
+    for (int t = 0; t < steps; t++, now.x += at->x_stride, now.h = now.out, now.out += at->out_stride) {
+        if (shared)
+            span_step(kind, relu, 1, layer, w, sums, t, &now);
+        else
+            span_step(kind, relu, 0, layer, w, sums, t, &now);
     }
     copy_vectors((uint8_t *)at->h, now.h, padded);
 }

@@ -216,6 +216,21 @@ INLINE vi widen(const int16_t *p, int n) {
 #endif
 }
 
+/* Four numbers, each in all lanes: one load and shuffles, where loads are what a step waits for. */
+INLINE void spread4(vf *to, const float *p) {
+#if V == 16
+    const __m512 four = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+    to[0] = (vf)_mm512_permute_ps(four, 0x00), to[1] = (vf)_mm512_permute_ps(four, 0x55);
+    to[2] = (vf)_mm512_permute_ps(four, 0xaa), to[3] = (vf)_mm512_permute_ps(four, 0xff);
+#elif V == 8
+    const __m256 four = _mm256_broadcast_ps((const __m128 *)p);
+    to[0] = (vf)_mm256_permute_ps(four, 0x00), to[1] = (vf)_mm256_permute_ps(four, 0x55);
+    to[2] = (vf)_mm256_permute_ps(four, 0xaa), to[3] = (vf)_mm256_permute_ps(four, 0xff);
+#else
+    UNROLL for (int k = 0; k < 4; k++) to[k] = splat(p[k]);
+#endif
+}
+
 #if V != 16
 /* p 2^k for p near 1 and an integral k, |k| < 126; AVX-512 has an instruction for all k. */
 INLINE vf scale2(vf p, vf k) { return (vf)((vi)p + (roundi(k) << 23)); }
