@@ -7,13 +7,13 @@ longer than writing one file takes.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic import write_atomically
 from .errors import SourceError, UsageError
 from .events import Ended, Event, Started
-from .recording import Chunk, Header, continues, encode_chunk, encode_event, encode_header, joined
+from .recording import Chunk, Header, encode_chunk, encode_event, encode_header, joined
 
 LONGEST = 20
 """An event that lasts for ever keeps at most so many times the ring's seconds before now."""
@@ -52,11 +52,8 @@ class FlightRecorder:
         """Samples that came, the events they caused, and the stream's time after them."""
         rows = len(chunk.samples)
         for first in range(0, rows, self._piece):
-            part = slice(first, first + self._piece)
-            t_ns, seq = (None if keys is None else keys[part] for keys in (chunk.t_ns, chunk.seq))
-            piece = replace(chunk, samples=chunk.samples[part], t_ns=t_ns, seq=seq, restart=chunk.restart and not first)
             behind = rows - min(first + self._piece, rows)
-            self._ring.append(_Held(round(now_ns - behind * self._period_ns), piece))
+            self._ring.append(_Held(round(now_ns - behind * self._period_ns), chunk.part(first, first + self._piece)))
         for event in events:
             if isinstance(event, Started):
                 self._active[event.id] = event.t0_ns
@@ -83,13 +80,7 @@ class FlightRecorder:
     def _save(self, event: Ended) -> None:
         low, high = event.t0_ns - self._around_ns, event.t1_ns + self._around_ns
         chunks = [h.chunk for h in self._ring if h.end_ns >= low and h.end_ns - self._span(h) <= high]
-        runs: list[list[Chunk]] = []
-        for chunk in chunks:
-            if runs and continues(runs[-1][-1], chunk):
-                runs[-1].append(chunk)
-            else:
-                runs.append([chunk])
-        samples = [encode_chunk(joined(run)) for run in runs]
+        samples = [encode_chunk(run) for run in joined(chunks)]
         blocks = [encode_header(self._header), *samples, encode_event(event.to_json())]
         self._number += 1
         label = "".join(c if c.isalnum() or c in "-_" else "_" for c in event.label)[:40]

@@ -130,14 +130,11 @@ def _paced(
     began, count = clock_ns(), 0
     for chunk in source:
         for row in range(len(chunk.samples)):
-            one = slice(row, row + 1)
-            t_ns = None if chunk.t_ns is None else chunk.t_ns[one]
-            seq = None if chunk.seq is None else chunk.seq[one]
             wait_ns = began + count * period_ns - clock_ns()
             if wait_ns > 0:
                 sleep(wait_ns / 1e9)
             count += 1
-            yield Chunk(chunk.samples[one], t_ns, seq, chunk.restart and row == 0, chunk.name)
+            yield chunk.part(row, row + 1)
 
 
 def _tell(sinks: list[Sink], said: list[Event | Score], report: Report) -> None:

@@ -60,7 +60,8 @@ class Recorder:
     def flush(self) -> None:
         """Write what was gathered; raises SourceError when the disk does not take it."""
         if self._pending:
-            self._write(encode_chunk(joined(self._pending)))
+            for chunk in joined(self._pending):  # one: `add` flushes what does not continue
+                self._write(encode_chunk(chunk))
             self._pending, self._rows = [], 0
 
     def close(self) -> None:

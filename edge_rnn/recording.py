@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -46,6 +46,12 @@ class Chunk:
     seq: I64 | None = None
     restart: bool = False
     name: str = ""
+
+    def part(self, first: int, last: int | None = None) -> Chunk:
+        """Rows from `first` to before `last`; that another recording begins goes with the first row of all."""
+        rows = slice(first, last)
+        t_ns, seq = (None if keys is None else keys[rows] for keys in (self.t_ns, self.seq))
+        return Chunk(self.samples[rows], t_ns, seq, self.restart and first == 0, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +94,15 @@ def encode_chunk(chunk: Chunk) -> bytes:
     most = max(1, (MAX_PAYLOAD - _ROWS.size - len(name)) // (4 * channels + 16))
     blocks = []
     for first in range(0, max(rows, 1), most):
-        part = slice(first, first + most)
-        flags = RESTART if chunk.restart and first == 0 else 0
+        part = chunk.part(first, first + most)
+        flags = RESTART if part.restart else 0
         arrays = []
-        for keys, flag in ((chunk.t_ns, HAS_TIME), (chunk.seq, HAS_SEQ)):
+        for keys, flag in ((part.t_ns, HAS_TIME), (part.seq, HAS_SEQ)):
             if keys is not None:
                 flags |= flag
-                arrays.append(keys[part].astype("<i8").tobytes())
-        samples = chunk.samples[part]
-        head = _ROWS.pack(len(samples), channels, len(name))
-        blocks.append(_block(SAMPLES, flags, head + name + b"".join(arrays) + samples.astype("<f4").tobytes()))
+                arrays.append(keys.astype("<i8").tobytes())
+        head = _ROWS.pack(len(part.samples), channels, len(name))
+        blocks.append(_block(SAMPLES, flags, head + name + b"".join(arrays) + part.samples.astype("<f4").tobytes()))
     return b"".join(blocks)
 
 
@@ -134,12 +139,23 @@ def continues(before: Chunk, after: Chunk) -> bool:
     return same and not after.restart and before.name == after.name
 
 
-def joined(chunks: list[Chunk]) -> Chunk:
-    """Chunks of which each continues the one before, as one."""
+def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The same samples in fewer chunks: those that continue the one before are one with it."""
+    groups: list[list[Chunk]] = []
+    for chunk in chunks:
+        if groups and continues(groups[-1][-1], chunk):
+            groups[-1].append(chunk)
+        else:
+            groups.append([chunk])
+    return [_one(group) for group in groups]
 
+
+def _one(chunks: list[Chunk]) -> Chunk:
     def whole(arrays: list[Any]) -> Any:
         return None if arrays[0] is None else np.concatenate(arrays)
 
+    if len(chunks) == 1:
+        return chunks[0]
     keys = (whole([chunk.t_ns for chunk in chunks]), whole([chunk.seq for chunk in chunks]))
     return Chunk(np.concatenate([chunk.samples for chunk in chunks]), *keys, chunks[0].restart, chunks[0].name)
 

@@ -10,18 +10,10 @@ import numpy as np
 from edge_rnn.arrays import Array
 
 from .gradients import EXPLODED, VANISHED
-from .plots import INK
+from .plots import INK, colours
 
 FLOOR = 1e-10
 SIZE = (10.0, 4.6)
-
-
-def colours(names: list[str]) -> dict[str, Any]:
-    """Name -> colour."""
-    import matplotlib
-
-    palette = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
-    return {name: palette(k % palette.N) for k, name in enumerate(names)}
 
 
 def plot_accuracy(found: dict[str, dict[str, Any]], path: Path) -> None:

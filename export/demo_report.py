@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from sklearn.metrics import confusion_matrix
 
 from edge_rnn.arrays import Array
 
-from .plots import legend_beside, plot_confusion
+from .page import Picture, Section, Table, to_html
+from .plots import colours, legend_beside, plot_confusion
 
 if TYPE_CHECKING:
     from edge_rnn import Model
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
     from .demo_stream import Streamed
 
 QUIET, SILENT = "#dddddd", "#555555"
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem }
-img { max-width: 100%; height: auto } figure { margin: 1rem 0 } figcaption { color: #555; font-size: .9rem }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; text-align: right }
-th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #999 }
-tbody tr:nth-child(odd) { background: #f5f5f5 }
-"""
 
 
 def write_report(
@@ -51,17 +41,34 @@ def write_report(
     curve = run_folder / "learning_curve.png"
     told = f"{shown.name}, doing {shown.truth}: the sensor, the model's probabilities, and the events told (shaded)."
     pictures = [
-        (out / "timeline.png", told),
-        (
-            out / "overview.png",
-            "Every recording of the unseen people, a row each: what was done (left), and the events told (coloured).",
+        Picture(out / "timeline.png", told),
+        Picture(
+            out / "overview.png", "Every recording of the unseen people: what was done (left), what was told (bars)."
         ),
-        (out / "confusion.png", "Windows of unseen people, int8: truth down, answer across."),
-        (curve, "The training: loss and accuracy by epoch, on training and validation people."),
+        Picture(out / "confusion.png", "Windows of unseen people, int8: truth down, answer across."),
+        Picture(curve, "The training: loss and accuracy by epoch, on training and validation people."),
+    ]
+    sections = [
+        Section("", [_intro(figures)], pictures=pictures),
+        Section("How good, and how large", tables=[_quality_table(figures)]),
+        *(
+            Section(f"One step, {precision}, microseconds from Python", tables=[_latency_table(figures, precision)])
+            for precision in ("float32", "int8")
+        ),
     ]
     path = out / "report.html"
-    path.write_text(_page(figures, pictures), encoding="utf-8")
+    path.write_text(to_html("edge-rnn: from real recordings to a stream of events", sections), encoding="utf-8")
     return path
+
+
+def _intro(figures: dict[str, Any]) -> str:
+    windows, recordings = figures["windows"]["int8"], figures["recordings"]
+    return (
+        "A GRU with 32 units learned seven arm exercises from a watch, was exported as float32 and as exact int8, "
+        "and listened, sample by sample, to people it never met: "
+        f"**{windows['accuracy']:.1%}** of {windows['count']} windows right (int8), "
+        f"{recordings['right']} of {recordings['count']} recordings recognised."
+    )
 
 
 def _timeline(one: Streamed, model: Model) -> Figure:
@@ -72,10 +79,10 @@ def _timeline(one: Streamed, model: Model) -> Figure:
     for k, channel in enumerate(manifest.channels[:3]):
         top.plot(seconds, one.samples[:, k], lw=0.8, label=channel.name)
     top.set_ylabel("acceleration, g")
-    colours = _colours(manifest.labels)
+    paint = colours(manifest.labels)
     for k, label in enumerate(manifest.labels):
-        bottom.plot(seconds, one.probabilities[:, k], lw=1.2, color=colours[label], label=label)
-    spans = [(event.t0_ns / 1e9, event.t1_ns / 1e9, colours[event.label], event.label) for event in one.episodes]
+        bottom.plot(seconds, one.probabilities[:, k], lw=1.2, color=paint[label], label=label)
+    spans = [(event.t0_ns / 1e9, event.t1_ns / 1e9, paint[event.label], event.label) for event in one.episodes]
     warm_s = manifest.warmup_samples / manifest.rate_hz
     for start, end, colour, name in [(0.0, warm_s, SILENT, "warm-up"), *spans]:
         for axes in (top, bottom):
@@ -91,7 +98,7 @@ def _timeline(one: Streamed, model: Model) -> Figure:
 
 
 def _overview(streamed: Sequence[Streamed], labels: Sequence[str], rate_hz: float) -> Figure:
-    colours = _colours(labels)
+    paint = colours(labels)
     ordered = sorted(streamed, key=lambda one: (labels.index(one.truth), one.name))
     figure = Figure(figsize=(10, 0.19 * len(ordered) + 1.2), dpi=110, layout="constrained")
     axes = figure.subplots()
@@ -99,63 +106,29 @@ def _overview(streamed: Sequence[Streamed], labels: Sequence[str], rate_hz: floa
         axes.barh(row, len(one.samples) / rate_hz, color=QUIET, height=0.9)
         for event in one.episodes:
             start, end = event.t0_ns / 1e9, event.t1_ns / 1e9
-            axes.barh(row, end - start, left=start, color=colours[event.label], height=0.9)
+            axes.barh(row, end - start, left=start, color=paint[event.label], height=0.9)
     axes.set_yticks(range(len(ordered)), [one.truth for one in ordered], fontsize=7)
     axes.set(xlabel="seconds", ylabel="what the person did", ylim=(len(ordered) - 0.5, -0.5))
     axes.margins(x=0.0)
-    patches = [*(Patch(color=colours[label]) for label in labels), Patch(color=QUIET)]
+    patches = [*(Patch(color=paint[label]) for label in labels), Patch(color=QUIET)]
     told = [*labels, "no event (at first: warm-up)"]
     figure.legend(patches, told, loc="outside upper center", ncols=len(told), frameon=False)
     return figure
 
 
-def _colours(labels: Sequence[str]) -> dict[str, Any]:
-    palette = matplotlib.colormaps["tab10" if len(labels) <= 10 else "tab20"]
-    return {label: palette(k % palette.N) for k, label in enumerate(labels)}
-
-
-def _page(figures: dict[str, Any], pictures: Sequence[tuple[Path, str]]) -> str:
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>edge-rnn demo</title><style>{_STYLE}</style>"]
-    windows, recordings = figures["windows"], figures["recordings"]
-    parts.append(
-        "<h1>edge-rnn: from real recordings to a stream of events</h1>"
-        "<p>A GRU with 32 units learned seven arm exercises from a watch, was exported as float32 and as exact int8, "
-        "and listened, sample by sample, to people it never met: "
-        f"<b>{windows['int8']['accuracy']:.1%}</b> of {windows['int8']['count']} windows right (int8), "
-        f"{recordings['right']} of {recordings['count']} recordings recognised.</p>"
-    )
-    for path, caption in pictures:
-        data = base64.b64encode(path.read_bytes()).decode()
-        text = html.escape(caption)
-        image = f'<img src="data:image/png;base64,{data}" alt="{text}">'
-        parts.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
-    parts += ["<h2>How good, and how large</h2>", _quality_table(figures)]
-    for precision in ("float32", "int8"):
-        parts += [f"<h2>One step, {precision}, microseconds from Python</h2>", _latency_table(figures, precision)]
-    return "\n".join(parts) + "\n"
-
-
-def _quality_table(figures: dict[str, Any]) -> str:
+def _quality_table(figures: dict[str, Any]) -> Table:
     rows = [["window accuracy", *(f"{figures['windows'][p]['accuracy']:.1%}" for p in ("float32", "int8"))]]
     for label, row in figures["classes"].items():
         rows.append([f"recall {label} ({row['windows']})", f"{row['recall_float32']:.1%}", f"{row['recall_int8']:.1%}"])
     for title, key in (("bundle, bytes", "bundle_bytes"), ("weights, bytes", "weight_bytes")):
         rows.append([title, *(f"{figures[key][p]:,}" for p in ("float32", "int8"))])
     rows.append(["windows on which both agree", "", f"{figures['agreement']:.2%}"])
-    return _table(["", "float32", "int8"], rows)
+    return Table(["", "float32", "int8"], rows)
 
 
-def _latency_table(figures: dict[str, Any], precision: str) -> str:
+def _latency_table(figures: dict[str, Any], precision: str) -> Table:
     rows = [
         [name, *(f"{f[key]:.2f}" for key in ("p50_us", "p99_us", "max_us"))]
         for name, f in figures["latency"][precision].items()
     ]
-    return _table(["engine", "p50", "p99", "max"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+    return Table(["engine", "p50", "p99", "max"], rows)

@@ -13,6 +13,14 @@ from edge_rnn.arrays import Array
 INK, BLUE, ORANGE = "#333333", "#1f6fb4", "#d9731a"
 
 
+def colours(names: Sequence[str]) -> dict[str, Any]:
+    """Name -> colour, the same for the same names."""
+    import matplotlib
+
+    palette = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
+    return {name: palette(k % palette.N) for k, name in enumerate(names)}
+
+
 def legend_beside(axes: Any) -> None:
     """A legend right of the axes, where it hides no curve."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)

@@ -17,12 +17,12 @@ from waiting import until
 from edge_rnn.cli.main import main
 from edge_rnn.daemon.config import read_config
 from edge_rnn.daemon.records import Batch, Place
-from edge_rnn.daemon.ring import Ring, joined
+from edge_rnn.daemon.ring import Ring
 from edge_rnn.daemon.service import Service
 from edge_rnn.daemon.store import Store
 from edge_rnn.daemon.unit import missed_samples
 from edge_rnn.errors import SourceError, UsageError
-from edge_rnn.recording import Chunk
+from edge_rnn.recording import Chunk, joined
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from ..events import Event, to_line
 from ..latency import Histogram
 from ..model import Model
-from ..recording import Chunk
+from ..recording import Chunk, joined
 from ..stream import Stream
 from .records import Batch, Place, record, stream_name
-from .ring import Ring, joined
+from .ring import Ring
 
 ABREAST_ROWS = 256
 """Larger chunks gain nothing side by side, and each stream's last scores would keep those of all."""

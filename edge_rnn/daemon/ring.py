@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,12 +49,12 @@ class Ring:
             if self._skip:
                 known = min(self._skip, rows)
                 self._skip -= known
-                chunk, rows = _from(chunk, known), rows - known
+                chunk, rows = replace(chunk.part(known), restart=False), rows - known
             if not rows:
                 return not self._closed
             if self.live and chunk.t_ns is None and chunk.seq is None:
                 seq = np.arange(self.came, self.came + rows)
-                chunk = Chunk(chunk.samples, None, seq, chunk.restart, chunk.name)
+                chunk = replace(chunk, seq=seq)
             self.came += rows
             if not self.live:
                 self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
@@ -95,43 +96,7 @@ class Ring:
         gone = min(self._waiting - self._limit, len(oldest.samples))
         self.dropped += gone
         self._waiting -= gone
-        rest = _from(oldest, gone)
-        if len(rest.samples):
-            self._queue.appendleft(Chunk(rest.samples, rest.t_ns, rest.seq, oldest.restart, rest.name))
+        if gone < len(oldest.samples):
+            self._queue.appendleft(replace(oldest.part(gone), restart=oldest.restart))
         elif oldest.restart and self._queue:
-            after = self._queue[0]
-            self._queue[0] = Chunk(after.samples, after.t_ns, after.seq, True, after.name)
-
-
-def joined(chunks: list[Chunk]) -> list[Chunk]:
-    """The same samples in fewer chunks: neighbours with keys of the same kind become one."""
-    if len(chunks) < 2:
-        return chunks
-    groups: list[list[Chunk]] = []
-    for chunk in chunks:
-        last = groups[-1][-1] if groups else None
-        if last is None or chunk.restart or _kind(last) != _kind(chunk):
-            groups.append([chunk])
-        else:
-            groups[-1].append(chunk)
-    return [_concatenated(group) for group in groups]
-
-
-def _concatenated(group: list[Chunk]) -> Chunk:
-    if len(group) == 1:
-        return group[0]
-    t_ns = None if group[0].t_ns is None else np.concatenate([c.t_ns for c in group if c.t_ns is not None])
-    seq = None if group[0].seq is None else np.concatenate([c.seq for c in group if c.seq is not None])
-    return Chunk(np.concatenate([c.samples for c in group]), t_ns, seq, group[0].restart, group[0].name)
-
-
-def _kind(chunk: Chunk) -> tuple[bool, bool]:
-    return chunk.t_ns is None, chunk.seq is None
-
-
-def _from(chunk: Chunk, row: int) -> Chunk:
-    """The chunk without its first rows."""
-    if not row:
-        return chunk
-    t_ns, seq = (None if keys is None else keys[row:] for keys in (chunk.t_ns, chunk.seq))
-    return Chunk(chunk.samples[row:], t_ns, seq, False, chunk.name)
+            self._queue[0] = replace(self._queue[0], restart=True)

@@ -87,8 +87,7 @@ class Live(Wrapped):
         self._dropped += gone
         self._waiting -= gone
         if gone < len(oldest.samples):
-            t_ns, seq = (None if keys is None else keys[gone:] for keys in (oldest.t_ns, oldest.seq))
-            self._queue.appendleft(replace(oldest, samples=oldest.samples[gone:], t_ns=t_ns, seq=seq))
+            self._queue.appendleft(replace(oldest.part(gone), restart=oldest.restart))
         elif oldest.restart and self._queue:
             self._queue[0] = replace(self._queue[0], restart=True)
 
