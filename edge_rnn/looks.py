@@ -10,6 +10,7 @@ from pathlib import Path
 BUNDLE = "a bundle (.ernn)"
 RECORDING = "a recording (.ernrec)"
 ARRAYS = "arrays (.npz)"
+ONE_ARRAY = "one array (.npy)"
 TORCH = "a PyTorch file (.pt)"
 ZIP = "a zip"
 TEXT, EMPTY, UNKNOWN = "text", "empty", "of an unknown kind"
@@ -29,7 +30,7 @@ def looks_like(head: bytes) -> str:
     if head.startswith(b"ERNB"):
         return RECORDING
     if head.startswith(b"\x93NUMPY"):
-        return "one array (.npy)"
+        return ONE_ARRAY
     # Text may be cut inside a character; a control character is in none.
     text = head[:_TEXT_BYTES].decode("utf-8", "ignore")
     written = len(text.encode()) >= min(len(head), _TEXT_BYTES) - 3

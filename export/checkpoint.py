@@ -126,7 +126,7 @@ def load_plain(path: str | Path, what: str) -> dict[str, Any]:
     try:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds: pickle, zip, runtime, eof
-        kind = kind_of(path)
+        kind = TORCH if isinstance(error, OSError) else kind_of(path)
         if kind not in (TORCH, ZIP):
             raise DataError(
                 f"{path} is not a readable {what}, it is {kind}: give what `edge-rnn train` made"

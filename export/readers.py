@@ -18,7 +18,7 @@ import numpy.typing as npt
 from edge_rnn.arrays import Array
 from edge_rnn.errors import DataError
 from edge_rnn.keys import I64
-from edge_rnn.looks import ARRAYS, ZIP, kind_of
+from edge_rnn.looks import ARRAYS, ONE_ARRAY, ZIP, kind_of
 from edge_rnn.manifest import GapPolicy
 
 from .datasets import UNKNOWN, UNKNOWN_CLASSES, Ints, Recordings
@@ -139,7 +139,10 @@ def _own_meta(path: Path) -> dict[str, Any]:
 
 
 def _load_arrays(path: Path) -> dict[str, Array]:
+    wanted = "expected an .npz, or a folder of recordings with labels.csv (docs/recordings.md)"
     try:
+        if (kind := kind_of(path)) not in (ARRAYS, ZIP, ONE_ARRAY):
+            raise DataError(f"{path} is {kind}, {wanted}")
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise DataError(f"{path} holds one bare array, expected a .npz with x, label, rec_start ...")
@@ -152,8 +155,6 @@ def _load_arrays(path: Path) -> dict[str, Array]:
             raise DataError(
                 f"{path} holds pickled objects (ragged rows?): expected plain numbers and strings"
             ) from error
-        if path.is_file() and (kind := kind_of(path)) not in (ARRAYS, ZIP):
-            raise DataError(f"{path} is not a readable .npz, it is {kind}") from error
         raise DataError(f"{path} is not a readable .npz ({error}): it is truncated or damaged") from error
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from edge_rnn.export.checkpoint import load_plain
+from edge_rnn.export.readers import read_recordings
 from test_bundle import FLOAT
 
 import edge_rnn
@@ -75,3 +76,12 @@ def test_a_file_that_is_no_checkpoint_is_called_what_it_is(wrong):
     with pytest.raises(DataError) as error:
         load_plain(path, "checkpoint")
     assert f"not a readable checkpoint, it is {kind}" in str(error.value)
+
+
+def test_a_file_that_holds_no_recordings_to_train_on_is_called_what_it_is(wrong):
+    path, kind = wrong
+    if kind in (ARRAYS, "one array (.npy)"):
+        return
+    with pytest.raises(DataError) as error:
+        read_recordings(path)
+    assert f"{path} is {kind}, expected an .npz, or a folder of recordings" in str(error.value)
