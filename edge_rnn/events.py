@@ -79,7 +79,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Samples that never came; `action` is what the stream did: "hold" or "reset"."""
+    """Samples that never came; `action` is what the stream did: "hold", "keep" (nothing) or "reset"."""
 
     t0_ns: int
     t1_ns: int

@@ -5,7 +5,6 @@ Whatever way the input is cut (whole, sample by sample, at random) the events an
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Mapping
@@ -18,10 +17,11 @@ import numpy.typing as npt
 from .detect import Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
-from .events import Ended, Event, Gap, Quality, Score, Started
+from .events import Event, Gap, Quality, Score
 from .gaps import DEGRADED, Counters, Plan, Restart, Segment, Timeline
 from .keys import I64
 from .manifest import DetectorParams, GapPolicy
+from .told import event_of
 from .tracks import Decision
 
 if TYPE_CHECKING:
@@ -216,8 +216,9 @@ class Stream:
         self, decisions: list[Decision], first: int = 0, quality: npt.NDArray[np.uint8] = _NO_QUALITY
     ) -> list[Event]:
         """The detector's decisions as events; `quality` (T,) is that of the samples from `first` on, none: all good."""
+        about = (self.name, self._epoch, self.model.manifest, self.timeline.time_ns)
         return [
-            self._event(decision, QUALITIES[quality[decision.at - first]] if len(quality) else QUALITIES[0])
+            event_of(decision, *about, QUALITIES[quality[decision.at - first]] if len(quality) else QUALITIES[0])
             for decision in decisions
         ]
 
@@ -260,20 +261,6 @@ class Stream:
         self._age = 0
         self._epoch += 1
         return events
-
-    def _event(self, decision: Decision, quality: Quality) -> Event:
-        manifest, time_ns = self.model.manifest, self.timeline.time_ns
-        label = manifest.labels[decision.label]
-        identity = f"{self.name}\0{self._epoch}\0{decision.started}\0{manifest.model_digest}\0{label}\0{decision.first}"
-        event_id = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-        first_ns, started_ns = time_ns(decision.first), time_ns(decision.started)
-        if decision.reason is None:
-            return Started(label, first_ns, started_ns, event_id, quality)
-        latency_ms = (started_ns - first_ns) / 1e6
-        ended_ns = time_ns(decision.at)
-        quality = quality if decision.reason == "exit" else "degraded"
-        about = (event_id, manifest.title, decision.reason, quality)
-        return Ended(label, first_ns, ended_ns, decision.peak, latency_ms, *about)
 
     def _keep_scores(self, steps: list[_Steps]) -> None:
         if len(steps) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -20,6 +21,7 @@ from edge_rnn.cli.main import main
 from edge_rnn.endpoints.serial import SerialSource
 from edge_rnn.errors import LinkError, UsageError
 from edge_rnn.model import from_bundle
+from edge_rnn.results import Results
 
 from .firmware_models import bundle_of
 from .int8_models import golden_graph, read_golden
@@ -138,26 +140,59 @@ def test_a_board_with_one_wrong_bit_is_found_and_its_step_named(
     assert f"from step {step} on" in err
 
 
-def test_what_a_node_infers_is_shown_step_by_step(bundle, model, tmp_path, capsys):
-    rows = rows_of(model, 60)
-    want, _ = reference(model, rows)
+@contextmanager
+def streaming(model, path, rows, period_s):
+    """A simulated node that plays rows again and again."""
     make, _ = sim._board(model, "node", model.bundle.golden["x"], 1.0)
-    path = tmp_path / "board"
-    simulator = Simulator(make, repeated([tuple(row) for row in rows.tolist()], 5), 0.01, path, Mischief())
+    simulator = Simulator(make, repeated([tuple(row) for row in rows.tolist()]), period_s, path, Mischief())
     thread = Thread(target=simulator.run, daemon=True)
     thread.start()
     while not path.exists():
         pass
-    assert main(["firmware", "watch", str(bundle), "--serial", str(path), "--steps", "40"]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len(lines) == 40
+    try:
+        yield
+    finally:
+        simulator.stop = True
+        thread.join()
+
+
+def test_what_a_node_infers_is_shown_step_by_step(bundle, model, tmp_path, capsys):
+    rows = rows_of(model, 3000)
+    want, _ = reference(model, rows)
+    path = tmp_path / "board"
+    with streaming(model, path, rows, 0.01):
+        assert main(["firmware", "watch", str(bundle), "--serial", str(path), "--steps", "40"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert len(lines) == 40
+        for line in lines:
+            assert line["logits"] == want[line["step"]].tolist()
+            assert line["label"] == model.manifest.labels[int(np.argmax(line["logits"]))]
+            assert line["quality"] == ("warmup" if line["step"] < model.manifest.warmup_samples else "ok")
+        with pytest.raises(LinkError, match="is a node, expected one built with --role inference"):
+            Remote(Port(f"serial://{path}"))
+
+
+def test_what_the_detector_makes_of_a_nodes_results_is_told_between_the_scores(bundle, model, tmp_path, capsys):
+    rows, path = rows_of(model, 300), tmp_path / "board"
+    watch = ["firmware", "watch", str(bundle), "--serial", str(path), "--steps"]
+    with streaming(model, path, rows, 0.002):
+        assert main([*watch, "700"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert main([*watch, "300", "--scores", "none"]) == 0
+        quiet = [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()]
+        assert main([*watch, "3", "--scores", "some"]) == 2
+    heard, told, want = Results(model.manifest, str(path)), [], []
     for line in lines:
-        assert line["logits"] == want[line["step"]].tolist()
-        assert line["label"] == model.manifest.labels[int(np.argmax(line["logits"]))]
-    with pytest.raises(LinkError, match="is a node, expected one built with --role inference"):
-        Remote(Port(f"serial://{path}"))
-    simulator.stop = True
-    thread.join()
+        if line["type"] != "score":
+            told.append((line["type"], line.get("label"), line.get("id")))
+            continue
+        logits = np.array(line["logits"], np.float32) / np.float32(65536)
+        want += heard.push(logits, line["step"], line["step"], round(line["t"] * 1e9))
+    want += heard.finish()
+    said = [event.to_json() for event in want]
+    assert told == [(line["type"], line.get("label"), line.get("id")) for line in said]
+    assert {kind for kind, *_ in told} >= {"start", "event"}
+    assert "score" not in quiet
 
 
 def test_check_asks_for_one_board(bundle, capsys):

@@ -142,15 +142,22 @@ def watch(
     bundle: BundlePath,
     serial: Annotated[str, typer.Option(metavar="PORT", help="The board's port; its firmware built with --role node.")],
     steps: Annotated[int | None, typer.Option(min=1, help="How many; default: until Ctrl-C.")] = None,
+    scores: Annotated[str, typer.Option(help="Score lines: every step (all), every N-th (every=N) or none.")] = "all",
 ) -> None:
-    """Show what a board infers on its own sensor: a JSON line a step, and one for each gap.
+    """Show what a board infers on its own sensor, and what the bundle's detector makes of it: JSON lines.
 
-    {"type":"score","t":1.2,"step":61,"label":"wave","scores":{...},"logits":[...]}, logits as Q16 integers.
+    {"type":"score","t":1.2,"step":61,"label":"wave","scores":{...},"quality":"ok","logits":[...]}, logits as Q16
+    integers; start, event and gap as `edge-rnn run` prints them.
     """
+    import signal
+
     from ..bundle import read_bundle
     from .firmware_serial import results
+    from .run import every_nth
 
-    for record in results(read_bundle(bundle), serial, steps):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as cleanly as by Ctrl-C
+    every = every_nth("" if scores == "none" else scores, "all, every=N with N of 1 or more, or none")
+    for record in results(read_bundle(bundle), serial, steps, every):
         print(json.dumps(record), flush=True)
 
 

@@ -12,7 +12,9 @@ from ..detect import softmax
 from ..engine import I32
 from ..engines.integer import quantize_input
 from ..errors import UsageError
+from ..events import Quality
 from ..outside import outside
+from ..results import Results
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -102,33 +104,40 @@ def push_model(bundle: Bundle, url: str) -> dict[str, Any]:
     }
 
 
-def results(bundle: Bundle, url: str, steps: int | None) -> Iterator[dict[str, Any]]:
-    """What the board at `url` infers on its own sensor, as records; a gap where results are missing."""
-    reader_module, labels = outside("boards as sources"), bundle.manifest.labels
+def results(bundle: Bundle, url: str, steps: int | None, every: int) -> Iterator[dict[str, Any]]:
+    """What the board at `url` infers on its own sensor: events, gaps and each `every`-th result (0: none) as records.
+
+    It ends after so many `steps`, or at an interrupt; what is active ends with it.
+    """
+    reader_module = outside("boards as sources")
     node = outside("messages of the wire").Role.NODE
     reader = reader_module.Reader(_port(url), role=node, model_hash=model_hash(bundle))
-    made, last = 0, None
+    heard, made = Results(bundle.manifest, url), 0
     try:
         for piece in reader:
             if isinstance(piece, reader_module.Text):
                 raise UsageError(f"the board at {url} prints lines, expected one built with --role node")
-            if last is not None and piece.seq > last.seq + 1:
-                lost, t0, t1 = piece.seq - last.seq - 1, last.t_ns / 1e9, piece.t_ns / 1e9
-                yield {"type": "gap", "t0": round(t0, 6), "t1": round(t1, 6), "lost": lost}
-            last, made = piece, made + 1
-            yield score(piece.t_ns, piece.step, piece.logits, labels)
+            logits = piece.logits.astype(np.float32) / np.float32(65536)
+            events = heard.push(logits, piece.step, piece.seq, piece.t_ns)
+            yield from (event.to_json() for event in events)
+            if every and piece.seq % every == 0:
+                yield score(piece.t_ns, piece.step, piece.logits, bundle.manifest.labels, heard.quality)
+            made += 1
             reader.stop = made == steps
+    except KeyboardInterrupt:
+        pass
     finally:
         reader.port.close()
+    yield from (event.to_json() for event in heard.finish())
 
 
-def score(t_ns: int, step: int, logits: I32, labels: tuple[str, ...]) -> dict[str, Any]:
+def score(t_ns: int, step: int, logits: I32, labels: tuple[str, ...], quality: Quality) -> dict[str, Any]:
     """One result as a line: probabilities, the best label, and the exact integers."""
     p = softmax(logits[None].astype(np.float32) / np.float32(65536))[0].tolist()
     scores = {label: round(value, 6) for label, value in zip(labels, p, strict=True)}
     best = labels[int(np.argmax(logits))]
     line = {"type": "score", "t": round(t_ns / 1e9, 6), "step": step, "label": best}
-    return {**line, "scores": scores, "logits": logits.tolist()}
+    return {**line, "scores": scores, "quality": quality, "logits": logits.tolist()}
 
 
 def _port(url: str) -> Any:

@@ -64,7 +64,7 @@ def run(
     from ..units import conversions
     from . import summary
 
-    every, pace = _scores(scores), _speed(speed)
+    every, pace = every_nth(scores), _speed(speed)
     model = load(bundle, engine)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as cleanly as by Ctrl-C
     channels = tuple(c.name for c in model.manifest.channels)
@@ -145,12 +145,13 @@ def _flight(folder: str, seconds: float, model: Model, source: str) -> FlightRec
     return FlightRecorder(folder, header, seconds=seconds, rate_hz=manifest.rate_hz)
 
 
-def _scores(text: str) -> int:
+def every_nth(text: str, expected: str = "all or every=N with N of 1 or more") -> int:
+    """--scores as a number: 0 none, 1 all, N every N-th; raises UsageError."""
     if text == "":
         return 0
     number = "1" if text == "all" else text.removeprefix("every=")
     if not number.isdigit() or int(number) < 1:
-        raise UsageError(f"--scores {text!r} was given, expected all or every=N with N of 1 or more")
+        raise UsageError(f"--scores {text!r} was given, expected {expected}")
     return int(number)
 
 

@@ -116,7 +116,8 @@ def _board(model: Any, role: str, values: Any, scale: float) -> tuple[Any, list[
     fields = {"inputs": width, "outputs": model.outputs, "state_bytes": len(boards_model.get_state())}
     kinds = {"rnn": 1, "gru": 2, "lstm": 3}
     recurrent = [layer for layer in model.bundle.graph.layers if layer.kind in kinds]
-    fields |= {"model_hash": digest, "model_kind": kinds[recurrent[0].kind], "hidden": recurrent[0].units}
+    fields |= {"model_hash": digest, "model_kind": kinds[recurrent[0].kind] if recurrent else 4}
+    fields["hidden"] = recurrent[0].units if recurrent else 0
     node = role == "node"
     info = messages.Info(role=3 if node else 2, credits=1 if node else 8, **common, **fields)
     ring = {"slots": 16, "answers": 1} if node else {"slots": 0, "answers": 8}
