@@ -29,6 +29,7 @@ OUTSIDE = {
     "simulated boards": ("edge_rnn.firmware_bridge.board", "serial"),
     "messages of the wire": ("edge_rnn.firmware_bridge.messages", "serial"),
     "firmware": ("edge_rnn.export.firmware_project", "train"),
+    "firmware build": ("edge_rnn.export.firmware_folder", "train"),
     "firmware check": ("edge_rnn.export.firmware_check", "train"),
 }
 

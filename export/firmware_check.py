@@ -29,7 +29,8 @@ from edge_rnn.parity import RESTART, close
 from edge_rnn.probe import probe
 
 from .boards import GENERIC, boards
-from .firmware_project import project, template, write_project
+from .firmware_folder import edited, named, write_project
+from .firmware_project import project, template
 from .firmware_roles import CSV
 
 AARCH64 = "aarch64"
@@ -166,6 +167,10 @@ def _write(bundle: Bundle, board: str, place: Path, x: F32) -> None:
         texts |= {f"board/{name}": some[name] for name in ("board.h", "semihosting.h")}
         texts["board/host.c"] = template("board/host.c", {})
     texts["check.c"] = template("board/check.c", words)
+    if changed := edited(texts, place):
+        raise UsageError(
+            f"{named(changed)} in {place} was edited, a check proves what the bundle makes: keep it elsewhere"
+        )
     write_project(texts, place)
     x.astype("<f4").tofile(place / "input.bin")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
@@ -67,17 +66,6 @@ def project(
     if board == GENERIC:
         return _generic(bundle, model, words, role)
     return _for_board(bundle, model, words, boards()[board], role, plays, store=store)
-
-
-def write_project(texts: Mapping[str, str], folder: Path) -> None:
-    """Write the files; others in the folder stay. Raises UsageError when it cannot be written."""
-    try:
-        for path, text in texts.items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UsageError(f"cannot write the project into {folder}: {error.strerror or error}") from error
 
 
 def kernel() -> dict[str, str]:

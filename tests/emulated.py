@@ -29,7 +29,8 @@ def require_tools() -> None:
 
 def build(bundle, board: str, folder: Path, role: str = "inference", plays=None, store: bool = False) -> Path:
     """What `edge-rnn firmware build --role` writes, made."""
-    from edge_rnn.export.firmware_project import project, write_project
+    from edge_rnn.export.firmware_folder import write_project
+    from edge_rnn.export.firmware_project import project
 
     write_project(project(bundle, board, role=role, plays=plays, store=store), folder)
     return make(folder)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from c_tools import DEVICE, HERE, LINK
 from edge_rnn.export.c_image import image
-from edge_rnn.export.firmware_project import project, write_project
+from edge_rnn.export.firmware_folder import write_project
+from edge_rnn.export.firmware_project import project
 from edge_rnn.firmware_bridge.messages import Role
 from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.push import Push

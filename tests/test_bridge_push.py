@@ -10,7 +10,8 @@ from threading import Thread
 import numpy as np
 import pytest
 from edge_rnn.export.c_image import image, shape_of
-from edge_rnn.export.firmware_project import project, write_project
+from edge_rnn.export.firmware_folder import write_project
+from edge_rnn.export.firmware_project import project
 from edge_rnn.firmware_bridge.board import Board
 from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.push import Push

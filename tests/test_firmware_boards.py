@@ -103,7 +103,8 @@ def test_the_budgets_are_kept(name, board, optimize):
 def test_a_built_project_runs_and_answers_csv_lines(board, tmp_path):
     graph = golden_graph(read_golden("GRU"))
     bundle = bundle_of(graph)
-    from edge_rnn.export.firmware_project import project, write_project
+    from edge_rnn.export.firmware_folder import write_project
+    from edge_rnn.export.firmware_project import project
 
     write_project(project(bundle, board, role="csv"), tmp_path)
     subprocess.run(["make", "-C", str(tmp_path)], check=True, capture_output=True)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from edge_rnn.export.c_arrays import float_literal, tile_matrix, tile_rows
 from edge_rnn.export.firmware_check import check, truth
-from edge_rnn.export.firmware_project import kernel, project, write_project
+from edge_rnn.export.firmware_folder import write_project
+from edge_rnn.export.firmware_project import kernel, project
 
 from edge_rnn.engine import State
 from edge_rnn.engines.integer import IntegerEngine

@@ -30,17 +30,26 @@ def build(
         bool, typer.Option("--store", help="The board takes another model of this shape over the wire: firmware push.")
     ] = False,
     prefix: Annotated[str, typer.Option(help="The name of the C files, and what their symbols begin with.")] = "model",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that were edited, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Write a readable C99 project: the model, the kernel, board support, a main and a Makefile."""
+    """Write a readable C99 project: the model, the kernel, board support, a main and a Makefile.
+
+    In a folder of an earlier build, files that were edited since stay as they are, and are named.
+    """
     from ..bundle import read_bundle
     from ..outside import outside
 
     texts = outside("firmware").project(read_bundle(bundle), board, prefix, bundle.name, role, store=store)
-    outside("firmware").write_project(texts, out)
+    folder = outside("firmware build")
+    kept = [] if force else folder.edited(texts, out)
+    folder.write_project({path: text for path, text in texts.items() if path not in kept}, out)
     flash, ram = _sizes(board, out) if "size.c" in texts else (None, None)
+    if kept:
+        print(f"kept as you edited them: {', '.join(kept)} (--force overwrites)", file=sys.stderr)
     if as_json:
-        print(json.dumps({"board": board, "files": sorted(texts), "flash_bytes": flash, "static_ram_bytes": ram}))
+        sizes = {"flash_bytes": flash, "static_ram_bytes": ram}
+        print(json.dumps({"board": board, "files": sorted(texts), "kept": kept, **sizes}))
         return
     print(f"{out}: {len(texts)} files for {board}", file=sys.stderr)
     if flash is not None:
