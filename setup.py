@@ -14,8 +14,8 @@ from setuptools.modified import newer_group
 KERNEL = Path("edge_rnn/kernel")
 LAYERS = ["dense.c", "rnn.c", "gru.c", "lstm.c", "fastgrnn.c", "past.c", "attention.c"]
 PORTABLE = [*LAYERS, "matrix.c", "network.c", "snapshot.c", "tanh_table.c"]
-HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c"]
-BOUND = ["arrays", "graph", "kernel", "stepper", "averages", "csv", "frames"]
+HOST = ["simd/check.c", "simd/select.c", "simd/portable.c", "csv.c", "frames.c"]
+BOUND = ["arrays", "graph", "kernel", "runs", "stepper", "abreast", "csv", "frames", "receive"]
 WIRE = Path("firmware_bridge/device")  # the board's own decoder of frames
 BINDING = [KERNEL / "binding.c", *(KERNEL / f"{part}_binding.c" for part in BOUND)]
 SOURCES = [*(KERNEL / name for name in PORTABLE + HOST), *BINDING, WIRE / "ernn_frame.c", WIRE / "ernn_crc.c"]

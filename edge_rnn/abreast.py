@@ -9,19 +9,23 @@ A stream that is `inside` is ahead of what it knows itself: its clock, sums and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import importlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from .detect import FIELDS, softmax
-from .engine import F32
+from .engine import F32, State
 from .errors import UsageError
 from .events import Event
+from .faults import Watch
 from .keys import I64
 from .stream import Stream
 
 B1 = npt.NDArray[np.bool_]
+Plain = Callable[[F32, I64, I64, B1, I64 | None, I64, Watch, F32, I64, B1], None]
 
 
 class Abreast:
@@ -37,9 +41,10 @@ class Abreast:
         count, inputs = len(streams), first.model.inputs
         self._last, self._run = np.empty((count, inputs), np.float32), np.empty((count, inputs), np.int64)
         self._memory = np.empty((FIELDS, count, first.detector.classes))
+        self._state = State(first.state.specs, count)
         for at, one in enumerate(streams):
-            one.timeline.watch.move(self._last[at], self._run[at])
-            one.detector.move(self._memory[:, at])
+            mine = tuple(array[at : at + 1] for array in self._state.arrays)
+            one.move(self._last[at], self._run[at], self._memory, at, mine)
         self._inside = np.zeros(count, np.bool_)
         self._slot, self._due = (
             np.zeros(count, np.int64),
@@ -48,28 +53,21 @@ class Abreast:
         self._ahead, self._numbered = np.zeros(count, np.int64), np.zeros(count, np.int64)  # since the stream knew
         self._logits: list[F32 | None] = [None] * count  # of the last push
 
-    def push(
-        self, members: Sequence[int], samples: Sequence[F32], seqs: Sequence[I64] | None
-    ) -> list[list[Event] | None]:
-        """Push samples (T, I) into each of the `members`, T > 0; `seqs` (T,) number them, or None.
+    def push(self, members: Sequence[int], x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None]:
+        """Push into each of the `members` its samples: x (R, I) holds `rows[m]` > 0 of one, then those of the next.
 
-        None in place of a list of events: nothing was done for this one, push it alone; it is settled.
+        `seq` (R,) numbers them, or None. None in place of a list of events: nothing was done for this one, push it
+        alone; it is settled.
         """
         where = np.array(members)
         for at in where[~self._inside[where]].tolist():
             self._enter(at)
-        x, rows = np.concatenate(samples), np.array([len(one) for one in samples])
-        last, run = self._last[where], self._run[where]
-        starts = rows.cumsum() - rows
-        well = self._inside[where] & self._watch.calm(x, starts, last, run)
-        if seqs is not None:
-            well &= self._consecutive(where, np.concatenate(seqs), starts, rows)
+        well = np.empty(len(where), np.bool_)
+        _plain()(x, rows, where, self._inside, seq, self._due, self._watch, self._last, self._run, well)
         if well.all():
-            self._last[where], self._run[where] = last, run
-            return list(self._step(where, x, rows, seqs is not None))
+            return [*self._step(where, x, rows, seq is not None)]
         kept = where[well]
-        self._last[kept], self._run[kept] = last[well], run[well]
-        events = iter(self._step(kept, x[np.repeat(well, rows)], rows[well], seqs is not None) if len(kept) else ())
+        events = iter(self._step(kept, x[np.repeat(well, rows)], rows[well], seq is not None) if len(kept) else ())
         told = [next(events) if good else None for good in well.tolist()]
         for at in where[~well].tolist():
             self.settle(at)
@@ -94,34 +92,54 @@ class Abreast:
             self._ahead[at] = self._numbered[at] = 0
             self._inside[at] = True
 
-    def _consecutive(self, where: I64, seqs: I64, starts: I64, rows: I64) -> B1:
-        """Whether each stream's numbers, one stream's after the other's (R,), are simply the next ones."""
-        due = self._due[where]
-        right = seqs == np.repeat(due - starts, rows) + np.arange(len(seqs))
-        if right.all() and due.min() >= 0:
-            return np.ones(len(where), np.bool_)
-        well: B1 = np.logical_and.reduceat(right, starts) & (due >= 0)
-        return well
-
-    def _step(self, where: I64, x: F32, rows: I64, numbered: bool) -> list[list[Event] | None]:
+    def _step(self, where: I64, x: F32, rows: I64, numbered: bool) -> list[list[Event]]:
         stops, firsts, members = rows.cumsum(), self._slot[where], where.tolist()
         logits = np.empty((len(x), self._model.outputs), np.float32)
-        run_engine, start = self._model.engine.run, 0
+        self._model.engine.runs(x, rows, where, self._state, logits)
+        start = 0
         for at, stop in zip(members, stops.tolist(), strict=True):
-            out = self._logits[at] = logits[start:stop]
-            run_engine(x[start:stop], self._streams[at].state, out)
+            self._logits[at] = logits[start:stop]
             start = stop
-        self._slot[where] = firsts + rows
+        upto = firsts + rows
+        self._slot[where] = upto
         self._ahead[where] += rows
         if numbered:
             self._due[where] += rows
             self._numbered[where] += rows
-        told: list[list[Event] | None] = [[] for _ in members]
+        told: list[list[Event]] = [[] for _ in members]
         if self._detector.active:
-            memory = self._memory.take(where, axis=1)
-            averages, quiet = self._detector.average(memory, softmax(logits), stops)
-            self._memory[:, where] = memory
+            averages, quiet = self._detector.average(self._memory, softmax(logits), rows, where, upto)
             for n in np.flatnonzero(~quiet.all(axis=1)).tolist():
                 one, mine = self._streams[members[n]], averages[stops[n] - rows[n] : stops[n]]
                 told[n] = one.told(one.detector.decide(mine, quiet[n], int(firsts[n])))
         return told
+
+
+@functools.cache
+def _plain() -> Plain:
+    """The extension's look at samples where it was built, else the same in NumPy."""
+    try:
+        found = importlib.import_module("edge_rnn._native").plain
+    except (ImportError, AttributeError):
+        return plain_in_numpy
+    return lambda x, rows, where, inside, seq, due, watch, last, run, well: found(
+        x, rows, where, inside, seq, due, watch.limits, last, run, well
+    )
+
+
+def plain_in_numpy(
+    x: F32, rows: I64, where: I64, inside: B1, seq: I64 | None, due: I64, watch: Watch, last: F32, run: I64, well: B1
+) -> None:
+    """Which of the streams `where` (M,) are `inside` and have simply the next good samples: into `well` (M,).
+
+    x (R, I) and seq (R,) hold `rows[m]` of each. `due` (N,) is each stream's next number, below 0 none; `last` and
+    `run` (N, I) are what their watches remember, and move on for those that are well.
+    """
+    starts = rows.cumsum() - rows
+    their_last, their_run = last[where], run[where]
+    np.logical_and(inside[where], watch.calm(x, starts, their_last, their_run), out=well)
+    if seq is not None:
+        next_ = due[where]
+        right = seq == np.repeat(next_ - starts, rows) + np.arange(len(seq))
+        well &= np.logical_and.reduceat(right, starts) & (next_ >= 0)
+    last[where[well]], run[where[well]] = their_last[well], their_run[well]

@@ -22,13 +22,15 @@ from .manifest import DetectorParams
 from .tracks import ACTIVE, CANDIDATE, F64, IDLE, REARMING, Decision, Rule, Track, advance, leap
 
 B1 = npt.NDArray[np.bool_]
+Averages = Callable[[F64, I64, F64, F64, I64, I64, I64, F64, B1], None]
+"""kernel/abreast_binding.h"""
 
 LEAP = 64
 """Samples from which on a class is looked at as a block."""
-FIELDS = 4
-AVERAGE, PEAK, FLOOR, CEILING = range(FIELDS)
-"""What is remembered of each class as numbers: its average (NaN before the first), its peak since it rose, and between
-which averages nothing happens: idle and below `enter`, or active and not below `exit`."""
+FIELDS = 5
+AVERAGE, PEAK, FLOOR, CEILING, SILENT = range(FIELDS)
+"""What is remembered of each class as numbers: its average (NaN before the first), its peak since it rose, between
+which averages nothing happens (idle and below `enter`, or active and not below `exit`), and up to which sample."""
 _TRACK = struct.Struct("<IdBqqqd")
 
 
@@ -69,29 +71,31 @@ class Detector:
             )
             for label, params in sorted(rules.items())
         ]
-        self._labels = np.array([rule.label for rule in self._rules], np.intp)
+        self._labels = np.array([rule.label for rule in self._rules], np.int64)
         self._alpha = np.array([rule.alpha for rule in self._rules])
-        self._memory: F64 = np.empty((FIELDS, len(self._rules)))
+        self._memory: F64 = np.empty((FIELDS, 1, len(self._rules)))
+        self._at = 0  # which of the detectors in this memory
         self._forget()
         self._next = 0  # the sample after the last one
 
     def _forget(self) -> None:
         self._tracks = [Track() for _ in self._rules]
-        self._memory[AVERAGE], self._memory[PEAK] = math.nan, 0.0
+        self._memory[AVERAGE, self._at], self._memory[PEAK, self._at] = math.nan, 0.0
         for column in range(len(self._rules)):
             self._set_band(column)
 
     def _set_band(self, column: int) -> None:
-        """Between which averages nothing happens."""
+        """Between which averages nothing happens, and until when."""
         rule, phase = self._rules[column], self._tracks[column].phase
         floor = -math.inf if phase == IDLE else rule.exit if phase == ACTIVE else math.inf
         ceiling = rule.enter if phase == IDLE else math.inf
-        self._memory[FLOOR, column], self._memory[CEILING, column] = floor, ceiling
+        silent = self._tracks[column].ready if phase == REARMING else -math.inf
+        self._memory[FLOOR:, self._at, column] = floor, ceiling, silent
 
-    def move(self, memory: F64) -> None:
-        """From now on remember in this array (FIELDS, K), a part of one that many detectors share."""
-        memory[:] = self._memory
-        self._memory = memory
+    def move(self, memory: F64, at: int) -> None:
+        """From now on remember as the `at`-th of the detectors that share an array (FIELDS, N, K)."""
+        memory[:, at] = self._memory[:, self._at]
+        self._memory, self._at = memory, at
 
     @property
     def next_index(self) -> int | None:
@@ -122,22 +126,18 @@ class Detector:
         self._next = first + rows
         if not rows or not self._rules:
             return []
-        averages, quiet = self.average(self._memory[:, None], probabilities, np.array([rows]))
+        where, upto = np.array([self._at]), np.array([self._next])
+        averages, quiet = self.average(self._memory, probabilities, np.array([rows]), where, upto)
         return [] if quiet.all() else self.decide(averages, quiet[0], first)
 
-    def average(self, memory: F64, probabilities: F64, stops: I64) -> tuple[F64, B1]:
-        """The averages (R, K) of M streams, and which classes of which of them decide nothing (M, K).
+    def average(self, memory: F64, probabilities: F64, rows: I64, where: I64, upto: I64) -> tuple[F64, B1]:
+        """The averages (R, K) of M detectors with these rules, and which classes of which of them are quiet (M, K).
 
-        `probabilities` (R, C) are those of one stream after the other, the n-th ending before row `stops[n]`, each
-        with a row at least. `memory` (FIELDS, M, K) is what detectors with these rules remember, and moves on.
+        `probabilities` (R, C) are `rows[m]` > 0 for one, then those for the next, up to sample `upto[m] - 1`. `memory`
+        (FIELDS, N, K) is what N detectors remember; those `where` (M,) it says move on.
         """
-        averages: F64 = probabilities.take(self._labels, axis=1)
-        _moving_averages()(averages, memory[AVERAGE], self._alpha, stops)
-        starts = np.concatenate([[0], stops[:-1]])
-        lowest, highest = np.minimum.reduceat(averages, starts), np.maximum.reduceat(averages, starts)
-        floor, peak = memory[FLOOR], memory[PEAK]
-        quiet: B1 = (lowest >= floor) & (highest < memory[CEILING])
-        np.maximum(peak, highest, out=peak, where=quiet & (floor > -math.inf))  # those that are active
+        averages, quiet = np.empty((len(probabilities), self.classes)), np.empty((len(where), self.classes), np.bool_)
+        _averages()(probabilities, self._labels, self._alpha, memory, rows, where, upto, averages, quiet)
         return averages, quiet
 
     def decide(self, averages: F64, quiet: B1, first: int) -> list[Decision]:
@@ -146,13 +146,13 @@ class Detector:
         self._next = first + len(averages)
         for column in np.flatnonzero(~quiet).tolist():
             rule, track = self._rules[column], self._tracks[column]
-            track.peak = float(self._memory[PEAK, column])
+            track.peak = float(self._memory[PEAK, self._at, column])
             if len(averages) >= LEAP:
                 leap(rule, track, averages[:, column], first, decisions)
             else:
                 for index, p in enumerate(averages[:, column].tolist(), first):
                     advance(rule, track, p, index, decisions)
-            self._memory[PEAK, column] = track.peak
+            self._memory[PEAK, self._at, column] = track.peak
             self._set_band(column)
         if len(decisions) > 1:
             decisions.sort(key=lambda decision: decision.at)  # stable: label by label within a sample
@@ -170,7 +170,7 @@ class Detector:
         """End what is active and forget everything, as after a reset."""
         ended = [
             Decision(rule.label, track.first, at, track.started, peak, reason)
-            for rule, track, peak in zip(self._rules, self._tracks, self._memory[PEAK].tolist(), strict=True)
+            for rule, track, peak in zip(self._rules, self._tracks, self._memory[PEAK, self._at].tolist(), strict=True)
             if track.phase == ACTIVE
         ]
         self._forget()
@@ -178,7 +178,7 @@ class Detector:
 
     def snapshot(self) -> bytes:
         """What is remembered, as bytes."""
-        tracks = zip(self._rules, self._tracks, *self._memory[:FLOOR].tolist(), strict=True)
+        tracks = zip(self._rules, self._tracks, *self._memory[:FLOOR, self._at].tolist(), strict=True)
         packed = (_TRACK.pack(r.label, p, t.phase, t.first, t.started, t.ready, peak) for r, t, p, peak in tracks)
         return self._next.to_bytes(8, "little") + b"".join(packed)
 
@@ -195,24 +195,35 @@ class Detector:
             raise SnapshotError("the snapshot's detector is in a phase that does not exist: it is damaged")
         self._tracks, self._next = tracks, int.from_bytes(blob[:8], "little")
         for column, row in enumerate(rows):
-            self._memory[AVERAGE, column], self._memory[PEAK, column] = row[1], row[-1]
+            self._memory[:FLOOR, self._at, column] = row[1], row[-1]
             self._set_band(column)
 
 
 @functools.cache
-def _moving_averages() -> Callable[[F64, F64, F64, I64], None]:
-    """The extension's loop where it was built, else the same line in Python; both give the same bits."""
+def _averages() -> Averages:
+    """The extension's loop where it was built, else the same in NumPy; both give the same bits."""
     try:
-        found: Callable[[F64, F64, F64, I64], None] = importlib.import_module("edge_rnn._native").averages
+        found: Averages = importlib.import_module("edge_rnn._native").averages
     except (ImportError, AttributeError):  # not built, or from sources that had no such function
-        return _averages_in_python
+        return averages_in_numpy
     return found
 
 
-def _averages_in_python(p: F64, last: F64, alpha: F64, stops: I64) -> None:
-    start = 0
-    for now, stop in zip(last, stops.tolist(), strict=True):
-        for row in p[start:stop]:
-            row[:] = np.where(np.isnan(now), row, now + alpha * (row - now))
-            now[:] = row
-        start = stop
+def averages_in_numpy(
+    p: F64, labels: I64, alpha: F64, memory: F64, rows: I64, where: I64, upto: I64, averages: F64, quiet: B1
+) -> None:
+    """What Detector.average says, into `averages` (R, K) and `quiet` (M, K)."""
+    p.take(labels, axis=1, out=averages)
+    stops = rows.cumsum()
+    starts = stops - rows
+    for at, start, stop in zip(where.tolist(), starts.tolist(), stops.tolist(), strict=True):
+        last = memory[AVERAGE, at]
+        for row in averages[start:stop]:
+            row[:] = np.where(np.isnan(last), row, last + alpha * (row - last))
+            last[:] = row
+    lowest, highest = np.minimum.reduceat(averages, starts), np.maximum.reduceat(averages, starts)
+    floor, peak = memory[FLOOR, where], memory[PEAK, where]
+    np.logical_and(lowest >= floor, highest < memory[CEILING, where], out=quiet)
+    active = quiet & (floor > -math.inf)
+    memory[PEAK, where] = np.where(active, np.maximum(peak, highest), peak)
+    quiet |= upto[:, None] <= memory[SILENT, where]

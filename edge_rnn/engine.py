@@ -3,6 +3,7 @@
     engine.step(x, state, out)        x (N, I) float32, out (N, C) float32: one step of N streams
     engine.step_int(xq, state, out)   int8 models: xq (N, I) int16, out (N, C) int32 Q16 logits
     engine.run(x, state, out)         x (T, I), out (T, C): T steps of one stream
+    engine.runs(x, rows, where, state, out)   the same for many of the streams of a state
     engine.bind(state)                a function sample (I,) -> logits (C,) on that state, for the hot path
 
 Weights are shared and read-only, so one engine serves many streams and threads; a state serves one.
@@ -33,6 +34,7 @@ log = logging.getLogger("edge_rnn")
 F32 = npt.NDArray[np.float32]
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 Step = Callable[[Any], F32]
 
 
@@ -45,6 +47,12 @@ class State:
         self.specs = specs
         self.streams = streams
         self.arrays: tuple[Array, ...] = tuple(np.zeros((streams, s.width), s.dtype) for s in specs)
+
+    def move(self, arrays: tuple[Array, ...]) -> None:
+        """From now on live in these arrays, parts of some that many states share."""
+        for mine, theirs in zip(self.arrays, arrays, strict=True):
+            np.copyto(theirs, mine)
+        self.arrays = arrays
 
     def zero(self) -> None:
         """Back to the state before the first sample."""
@@ -89,6 +97,10 @@ class Engine(Protocol):
 
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C)."""
+        ...
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """`rows[m]` > 0 steps of stream `where[m]`: x (R, I) -> out (R, C), one stream's rows after the other's."""
         ...
 
     def bind(self, state: State) -> Step:

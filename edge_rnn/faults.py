@@ -55,6 +55,8 @@ class Watch:
         seen = np.array([c.constant or 1 << 60 for c in channels], np.int64)
         self._longest = np.maximum(seen, SATURATED_SAMPLES)
         self._stuck = np.maximum(seen * STUCK, STUCK_SAMPLES)
+        self.limits = (self._floor, self._ceiling, self._low, self._high, self._longest, self._stuck)
+        """For the extension, which does in `plain` what `calm` does."""
         self._shortest = int(min(self._longest.min(), self._stuck.min()))
         self.last = np.full(len(self._names), np.nan, np.float32)
         self.run = np.zeros(len(self._names), np.int64)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import Array
 from .detect import Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
@@ -22,7 +23,7 @@ from .gaps import DEGRADED, Counters, Plan, Restart, Segment, Timeline
 from .keys import I64
 from .manifest import DetectorParams, GapPolicy
 from .told import event_of
-from .tracks import Decision
+from .tracks import F64, Decision
 
 if TYPE_CHECKING:
     from .model import Model
@@ -199,6 +200,17 @@ class Stream:
             and self.timeline.whole
             and self.detector.next_index in (self.timeline.next_index, None)
         )
+
+    def move(self, last: F32, run: I64, memory: F64, at: int, state: tuple[Array, ...]) -> None:
+        """From now on keep what a step changes in these arrays, parts of some that streams abreast share.
+
+        `last`, `run` (I,) are the watch's; `memory` (FIELDS, N, K) the detectors', this one's is the `at`-th.
+        """
+        self.timeline.watch.move(last, run)
+        self.detector.move(memory, at)
+        self.state.move(state)
+        if "step" in self.__dict__:
+            self.step = self.model.engine.bind(self.state)
 
     def took(self, rows: int, numbered: int, last: F32, logits: F32) -> None:
         """So many plain steps were made beside those of others, of samples that were simply the next good ones.

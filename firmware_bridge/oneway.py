@@ -85,6 +85,17 @@ class Receiver:
         """Frames that were dropped: on a socket that loses nothing, the sender's mistake."""
         return self._decoder.crc_errors + self._decoder.framing_errors
 
+    @property
+    def head(self) -> tuple[int, np.float32, int, int] | None:
+        """Session, scale, the last frame's first number and what is added to it; None before INFO, or in a frame."""
+        if self.info is None or self._decoder.held:
+            return None
+        return self._session, self._scale, self._first, self._offset
+
+    def go_on(self, first: int, offset: int) -> None:
+        """Somebody else decoded what came since `head`; these are its last two now."""
+        self._first, self._offset = first, offset
+
     def feed(self, data: bytes) -> tuple[F32, I64] | None:
         """Take bytes in any cut; the samples (n, channels) of the frames that are whole, and their numbers (n,)."""
         if self._fast is None or self.info is None or self._decoder.held:

@@ -24,6 +24,11 @@ def scores(stream):
     return stream.last_scores.tobytes(), stream.last_index.tolist(), stream.last_quality.tolist()
 
 
+def push(together, members, samples, seqs=None):
+    rows = np.array([len(one) for one in samples])
+    return together.push(members, np.concatenate(samples), rows, None if seqs is None else np.concatenate(seqs))
+
+
 # what befalls a stream in a turn: nothing, a sample that is none, a hole in the numbers that is held (degraded), one
 # that is too long, a value that stays, a reset
 TURN = st.lists(
@@ -62,7 +67,7 @@ def test_side_by_side_is_the_same_as_alone(model, turns, rows, numbered, looks):
             seqs.append(np.arange(count[i], count[i] + rows[i]))
             count[i] += rows[i]
         keys = seqs if numbered else [None] * STREAMS
-        told = together.push(range(STREAMS), samples, seqs if numbered else None)
+        told = push(together, range(STREAMS), samples, seqs if numbered else None)
         done += sum(events is not None for events in told)
         for i, events in enumerate(told):
             if events is None:
@@ -81,7 +86,7 @@ def test_some_of_the_streams_may_be_pushed(model):
     together, x = Abreast(abreast), [noise(100, i) for i in range(3)]
     for stream, mine in zip([*alone, *abreast], [*x, *x], strict=True):
         stream.push(mine[:50])
-    assert None not in together.push([2, 0], [x[2][50:], x[0][50:]], None)
+    assert None not in push(together, [2, 0], [x[2][50:], x[0][50:]])
     for i in range(3):
         together.settle(i)
     for i in (0, 2):
@@ -91,9 +96,9 @@ def test_some_of_the_streams_may_be_pushed(model):
 
 def test_a_stream_that_is_cold_or_was_stepped_is_left_to_itself(model):
     streams = [model.stream(), model.stream()]
-    assert Abreast(streams).push([0, 1], [noise(4), noise(4)], None) == [None, None]
+    assert push(Abreast(streams), [0, 1], [noise(4), noise(4)]) == [None, None]
     streams[0].step(noise(1)[0])
-    assert Abreast(streams).push([0], [noise(4)], None) == [None]
+    assert push(Abreast(streams), [0], [noise(4)]) == [None]
 
 
 def test_streams_that_decide_otherwise_are_refused(model):

@@ -289,12 +289,12 @@ def test_an_extension_of_other_sources_is_named_and_models_run_on_numpy(missing)
         "logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
         "from types import SimpleNamespace\n"
         "import numpy as np\n"
-        "from edge_rnn.detect import _moving_averages\n"
+        "from edge_rnn.detect import _averages\n"
         "from edge_rnn.engine import available_engines, open_engine\n"
         "from tests.int8_models import float_graph\n"
         "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2))\n"
         "print(open_engine(b).name, open_engine(b).name)\n"
-        "print(available_engines()['native'], _moving_averages())\n"
+        "print(available_engines()['native'], _averages())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("numpy numpy\nold.so was built from other sources")
@@ -379,29 +379,3 @@ class TestKernelRefuses:
                 kernel.run(*call)
         with pytest.raises(ValueError, match="integers"):
             kernel.step_int(x.astype(np.int16), state.arrays, out.astype(np.int32))
-
-
-@built
-def test_the_moving_averages_have_the_same_bits_in_c_and_in_python():
-    from edge_rnn import _native
-    from edge_rnn.detect import _averages_in_python
-
-    rng = np.random.default_rng(0)
-    alpha, p = np.array([1.0, 0.3, 1e-3]), rng.random((500, 3))
-    last = np.array([[np.nan, 0.25, np.nan], [0.5, np.nan, 0.1]])
-    ours, theirs, mine, others = p.copy(), p.copy(), last.copy(), last.copy()
-    for cut, first in zip(np.split(np.arange(500), [1, 7, 200]), (1, 0, 100, 300), strict=True):
-        part, twin, stops = ours[cut], theirs[cut], np.array([first, len(cut)])
-        _native.averages(part, mine, alpha, stops)
-        _averages_in_python(twin, others, alpha, stops)
-        assert part.tobytes() == twin.tobytes()
-    assert mine.tobytes() == others.tobytes()
-    stops = np.array([200, 500])
-    refused = [
-        (p.astype(np.float32), last, alpha, stops), (p[:, :2].copy(), last, alpha, stops),
-        (p, last[:1].copy(), alpha, stops), (p, last, alpha[:2].copy(), stops), (p, last, alpha, stops[::-1].copy()),
-        (p, last, alpha, stops + 1), (p, last, alpha, np.array([-1, 500])), (p, last, alpha, stops.astype(np.int32)),
-    ]  # fmt: skip
-    for bad in refused:
-        with pytest.raises((ValueError, BufferError)):
-            _native.averages(*bad)

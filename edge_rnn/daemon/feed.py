@@ -19,8 +19,9 @@ from ..endpoints.sources import Source, open_source
 from ..errors import EdgeRnnError
 from ..recording import Chunk
 from . import config
-from .hub import Hub, Seat
+from .hub import Hub
 from .ring import Ring
+from .seat import Seat
 
 log = logging.getLogger("edge_rnn")
 
@@ -114,12 +115,12 @@ class Feed:
         if not self._stop.is_set():
             for ring in self._rings:
                 ring.end()
-            self._hub.news()
+            self._hub.wake()
 
     def _read(self, source: Source) -> None:
         """Read until it ends or is stopped; a socket is read by the hub, with all the others."""
         if isinstance(source, SocketSource):
-            self._seat = self._hub.seat(source, self._took)
+            self._seat = self._hub.seat(source, self._took, self._rings[0] if len(self._rings) == 1 else None)
             if self._stop.is_set():
                 self._seat.leave()
             self._seat.wait()
@@ -128,7 +129,7 @@ class Feed:
         for chunk in source:
             if self._stop.is_set() or not self._took(chunk):
                 return
-            self._hub.news()
+            self._hub.wake()
 
     def _took(self, chunk: Chunk) -> bool:
         """Give a chunk to the rings; False when nobody wants more."""

@@ -1,5 +1,5 @@
-"""The thread that reads every connected socket: it wakes for the first that has something, lets `tick_s` pass so that
-the others have something, too, and reads them all. A thread a socket would pass one interpreter lock around.
+"""Where the step thread waits, and reads every connected socket: it wakes for the first that has something, but rounds
+are `tick_s` apart, so that the others have something, too. A thread a socket would pass one interpreter lock around.
 
 It must never wait for one of them. Who opens a socket, and what happens after it broke, is the feed's affair.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -17,103 +18,134 @@ from collections.abc import Callable
 from ..endpoints.sockets import SocketSource
 from ..errors import EdgeRnnError, SourceError
 from ..recording import Chunk
+from .intake import Intake, Sheaf, receive_in_c
+from .ring import Ring
+from .seat import Seat
 
 log = logging.getLogger("edge_rnn")
 
 READ_BYTES = 1 << 16
-IDLE_SECONDS = 0.5
-
-
-class Seat:
-    """One socket that is being read. `wait` gives its end back to the thread that opened it."""
-
-    def __init__(self, source: SocketSource, took: Callable[[Chunk], bool]) -> None:
-        self.source = source
-        self.took = took
-        self._ended = threading.Event()
-        self._error: EdgeRnnError | None = None
-
-    def end(self, error: EdgeRnnError | None = None) -> None:
-        """It is not read any more."""
-        self._error = error
-        self._ended.set()
-
-    def wait(self) -> None:
-        """Until the peer closed it or somebody called `leave`; raises SourceError when it broke."""
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-
-    def leave(self) -> None:
-        """From any thread: end the connection; the hub notices."""
-        with contextlib.suppress(OSError):
-            self.source.socket.shutdown(socket.SHUT_RDWR)
 
 
 class Hub:
-    """`round_read` is called after each round of reading in which samples came, `news` by feeds of other kinds."""
+    """`wait` and `read` are the step thread's, all else is anybody's."""
 
-    def __init__(self, tick_s: float, news: Callable[[], None], round_read: Callable[[], None]) -> None:
+    def __init__(self, tick_s: float) -> None:
         self.tick_s = tick_s
-        self.news = news
-        self._round_read = round_read
         self._poll = selectors.DefaultSelector()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._poll.register(self._ear, selectors.EVENT_READ)
+        self._rung = False
+        self._began = 0.0
+        self._ready: list[Seat] = []
+        self._intakes: dict[int, Intake] = {}  # channels -> those that are read together
         self._buffer = bytearray(READ_BYTES)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="edge-rnn sockets", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def seat(self, source: SocketSource, took: Callable[[Chunk], bool], ring: Ring | None = None) -> Seat:
+        """Read a connected source from now on. `took` gets its chunks on the step thread, False: no more are wanted.
 
-    def stop(self) -> None:
-        """Read no more; it ends by itself."""
-        self._stopping = True
-
-    def seat(self, source: SocketSource, took: Callable[[Chunk], bool]) -> Seat:
-        """Read a connected source from now on; `took` gets its chunks on this thread, False: no more are wanted."""
-        seat = Seat(source, took)
+        Where `ring` is the only place they go to, plain frames take a shorter way: into a Sheaf.
+        """
+        seat = Seat(source, took, ring)
         source.socket.setblocking(False)
-        self._poll.register(source.socket, selectors.EVENT_READ, seat)
+        with self._lock:
+            if self._closed:
+                seat.end()
+            else:
+                self._poll.register(source.socket, selectors.EVENT_READ, seat)
         return seat
 
-    def _run(self) -> None:
-        began = 0.0
-        while not self._stopping:
-            rest = began + self.tick_s - time.monotonic()
-            if rest > 0:
-                time.sleep(rest)
-            ready = self._poll.select(IDLE_SECONDS)
-            if not ready:
-                continue
-            began = time.monotonic()
-            came = False
-            for key, _ in ready:
-                came = self._read(key.data) or came
-            if came:
-                self._round_read()
+    def wake(self) -> None:
+        """There is something else to do for the step thread."""
+        if not self._rung:
+            self._rung = True
+            try:
+                self._bell.send(b"\0")
+            except OSError:
+                self._rung = False  # full, so it wakes; or closed
 
-    def _read(self, seat: Seat) -> bool:
-        """Whether samples came."""
+    def wait(self, seconds: float) -> None:
+        """Until it is time for a round, and something came; or until so many seconds have passed."""
+        rest = self._began + self.tick_s - time.monotonic()
+        if rest > 0:
+            time.sleep(rest)
+        ready = self._poll.select(seconds)
+        self._ready = [key.data for key, _ in ready if key.data is not None]
+        if len(self._ready) < len(ready):
+            self._hear()
+        if ready:
+            self._began = time.monotonic()
+
+    def read(self) -> list[Sheaf]:
+        """Read those that `wait` found; what is no plain frame goes to `took`, and comes after the sheaves."""
+        together: dict[Intake, list[Seat]] = {}
+        alone: list[tuple[Seat, bytes | int | None]] = []
+        for seat in self._ready:
+            if seat.intake is None:
+                alone.append((seat, None))
+            else:
+                together.setdefault(seat.intake, []).append(seat)
+        self._ready = []
+        sheaves = []
+        for intake, seats in together.items():
+            sheaf, rest = intake.read(seats)
+            sheaves += [] if sheaf is None else [sheaf]
+            for seat, _ in rest:
+                intake.leave(seat)
+            alone += rest
+        for seat, what in alone:
+            self._take(seat, what)
+        return sheaves
+
+    def close(self) -> None:
+        """No round will come any more: end all seats."""
+        with self._lock:
+            self._closed = True
+            for key in list(self._poll.get_map().values()):
+                if key.data is not None:
+                    self._leave(key.data)
+            self._poll.close()
+            self._bell.close()
+            self._ear.close()
+
+    def _hear(self) -> None:
+        self._rung = False
+        with contextlib.suppress(BlockingIOError):
+            self._ear.recv(READ_BYTES)
+
+    def _take(self, seat: Seat, what: bytes | int | None) -> None:
+        """Take what came, as bytes or an errno; None: that is not known yet."""
+        source = seat.source
         try:
-            size = seat.source.socket.recv_into(self._buffer)
-            chunk = seat.source.take(bytes(memoryview(self._buffer)[:size]))
+            if what is None:
+                what = bytes(memoryview(self._buffer)[: source.socket.recv_into(self._buffer)])
+            elif isinstance(what, int):
+                raise OSError(what, os.strerror(what))
+            chunk = source.take(what)
             wanted = chunk is None or seat.took(chunk)
         except BlockingIOError:
-            return False
+            return
         except EdgeRnnError as error:
             self._leave(seat, error)
-            return False
         except OSError as error:
-            self._leave(seat, SourceError(f"{seat.source.url} broke: {error.strerror or error}"))
-            return False
+            self._leave(seat, SourceError(f"{source.url} broke: {error.strerror or error}"))
         except Exception as error:
-            log.exception("what %s sends broke its reader", seat.source.url)
-            self._leave(seat, SourceError(f"the reader of {seat.source.url} broke: {error!r}"))
-            return False
-        if not size or not wanted:
-            self._leave(seat)
-        return chunk is not None
+            log.exception("what %s sends broke its reader", source.url)
+            self._leave(seat, SourceError(f"the reader of {source.url} broke: {error!r}"))
+        else:
+            if not what or not wanted:
+                self._leave(seat)
+            elif chunk is not None and seat.ring is not None and seat.head is not None and receive_in_c() is not None:
+                self._intake(len(source.channels)).enter(seat)
+
+    def _intake(self, channels: int) -> Intake:
+        if channels not in self._intakes:
+            self._intakes[channels] = Intake(channels)
+        return self._intakes[channels]
 
     def _leave(self, seat: Seat, error: EdgeRnnError | None = None) -> None:
         self._poll.unregister(seat.source.socket)

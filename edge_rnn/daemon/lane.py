@@ -64,7 +64,7 @@ class Lane:
             self._since_ns = since_ns
             self._waiting = joined(chunks)
             return True
-        return self.reset_wanted or self._ended
+        return bool(self._events) or self.reset_wanted or self._ended
 
     @property
     def plain(self) -> Chunk | None:
@@ -75,15 +75,25 @@ class Lane:
         small = len(chunk.samples) <= ABREAST_ROWS
         return chunk if small and not chunk.restart and chunk.t_ns is None else None
 
-    def stepped(self, events: list[Event], ns_per_sample: float) -> None:
+    def stepped(self, events: list[Event]) -> None:
         """The first chunk that waits was pushed."""
         rows = len(self._waiting.pop(0).samples)
-        self._events += events
-        self.steps.add(ns_per_sample, rows)
         self._cursor = self._cursor + rows if not self.ring.live else self.ring.came
         self._dirty = True
+        self.told(events, self._since_ns)
+
+    def told(self, events: list[Event], came_ns: int) -> None:
+        """What samples that came then caused."""
+        if events:
+            self._since_ns = came_ns
+            self._events += events
         if self.wants_score and self.score is None:
             self._tell_score()
+
+    def passed(self, rows: int) -> None:
+        """So many samples of a live source were pushed that never waited in the ring."""
+        self._cursor = self.ring.passed(rows)
+        self._dirty = True
 
     def work(self, clock_ns: Callable[[], int]) -> Batch | None:
         """Step what waits; a batch when there are events or the source ended."""
@@ -100,7 +110,8 @@ class Lane:
                 self._events += self.stream.reset()
             began = clock_ns()
             events = self.stream.push(chunk.samples, chunk.t_ns, chunk.seq)
-            self.stepped(events, (clock_ns() - began) / len(chunk.samples))
+            self.steps.add((clock_ns() - began) / len(chunk.samples), len(chunk.samples))
+            self.stepped(events)
         if self._ended and not self.finished:
             self._events += self.stream.finish()
             self.finished = self._dirty = True
@@ -108,10 +119,10 @@ class Lane:
 
     def checkpoint(self) -> Batch | None:
         """Where the pipeline stands, with the events that led there; None when that is known already."""
+        self.settle()
         if not self._dirty:
             return None
         self._dirty = False
-        self.settle()
         events, self._events = self._events, []
         now_ns = self._wall_ns()
         wall = _rfc3339(now_ns)

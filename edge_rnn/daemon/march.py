@@ -5,38 +5,41 @@ A lane that fails is marked and left out; the others go on.
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ..abreast import Abreast
-from ..recording import Chunk
+from .intake import Sheaf
 from .lane import Lane
+from .rank import Rank
 from .records import Batch
 
 log = logging.getLogger("edge_rnn")
 
 
 class March:
-    """Remembers which lanes can go side by side."""
+    """Remembers which lanes can go side by side. `clock_ns` measures what steps take."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
         self._lanes: list[Lane] = []
-        self._ranks: list[tuple[list[Lane], Abreast]] = []
+        self._ranks: list[Rank] = []
 
-    def step(self, lanes: list[Lane], clock_ns: Callable[[], int]) -> Batch:
-        """Step all that waits; what has become known by it."""
+    def step(self, lanes: list[Lane], sheaves: Sequence[Sheaf] = ()) -> Batch:
+        """Step the sheaves, then all that waits; what has become known by it."""
         whole = Batch()
         working = [lane for lane in lanes if lane.failed is None]
         if working != self._lanes:
             self._form(working)
+        for sheaf in sheaves:
+            self._deal(sheaf)
         waiting = [lane for lane in working if lane.gather()]
-        for rank, abreast in self._ranks:
-            _step_abreast(rank, abreast, clock_ns)
+        if waiting:
+            for rank in self._ranks:
+                rank.step()
         for lane in waiting:
             if lane.failed is None:
                 try:
-                    batch = lane.work(clock_ns)
+                    batch = lane.work(self._clock_ns)
                 except Exception as error:
                     log.exception("pipeline %s failed, the others go on", lane.pipeline)
                     lane.failed = repr(error)
@@ -47,45 +50,21 @@ class March:
 
     def _form(self, lanes: list[Lane]) -> None:
         """Ranks of lanes of one model, where there are at least two of them."""
-        for lane in self._lanes:
-            lane.leave()
+        for rank in self._ranks:
+            rank.leave()
         groups: dict[int, list[Lane]] = {}
         for lane in lanes:
             groups.setdefault(id(lane.model), []).append(lane)
         self._lanes = lanes
-        self._ranks = [(rank, Abreast([lane.stream for lane in rank])) for rank in groups.values() if len(rank) > 1]
-        for rank, abreast in self._ranks:
-            for at, lane in enumerate(rank):
-                lane.settle = functools.partial(abreast.settle, at)
+        self._ranks = [Rank(group, self._clock_ns) for group in groups.values() if len(group) > 1]
 
-
-def _step_abreast(rank: list[Lane], abreast: Abreast, clock_ns: Callable[[], int]) -> None:
-    """Step what is plain; samples with and without numbers go apart."""
-    for numbered in (True, False):
-        members, chunks = [], []
-        for at, lane in enumerate(rank):
-            chunk = lane.plain
-            if chunk is not None and (chunk.seq is not None) == numbered:
-                members.append(at)
-                chunks.append(chunk)
-        if len(members) > 1:
-            _push([rank[at] for at in members], members, chunks, abreast, clock_ns)
-
-
-def _push(
-    lanes: list[Lane], members: list[int], chunks: list[Chunk], abreast: Abreast, clock_ns: Callable[[], int]
-) -> None:
-    seqs = [chunk.seq for chunk in chunks if chunk.seq is not None]
-    began = clock_ns()
-    try:
-        told = abreast.push(members, [chunk.samples for chunk in chunks], seqs or None)
-    except Exception as error:
-        log.exception("pipelines %s failed, the others go on", ", ".join(lane.pipeline for lane in lanes))
-        for lane in lanes:
-            lane.failed = repr(error)
-        return
-    took = sum(len(chunk.samples) for chunk, events in zip(chunks, told, strict=True) if events is not None)
-    ns_per_sample = (clock_ns() - began) / max(took, 1)
-    for lane, events in zip(lanes, told, strict=True):
-        if events is not None:
-            lane.stepped(events, ns_per_sample)
+    def _deal(self, sheaf: Sheaf) -> None:
+        """To each rank its part, and to the rings what belongs to none."""
+        left = set(range(len(sheaf.rings)))
+        for rank in self._ranks:
+            mine = [m for m, ring in enumerate(sheaf.rings) if ring in rank.places]
+            if mine:
+                rank.take(sheaf if len(mine) == len(sheaf.rings) else sheaf.part(mine))
+                left.difference_update(mine)
+        for m in sorted(left):
+            sheaf.put_back(m)

@@ -64,9 +64,25 @@ class Ring:
                 self.since_ns = time.monotonic_ns()
             self._queue.append(chunk)
             self._waiting += rows
-            while self._waiting > self._limit and self.live:
-                self._drop_oldest()
+            self._keep_limit()
         return True
+
+    def put_back(self, chunk: Chunk, came_ns: int) -> None:
+        """Take a live source's numbered samples that came before all that waits, at `came_ns`."""
+        with self._lock:
+            if self._closed:
+                return
+            self.came += len(chunk.samples)
+            self.since_ns = came_ns
+            self._queue.appendleft(chunk)
+            self._waiting += len(chunk.samples)
+            self._keep_limit()
+
+    def passed(self, rows: int) -> int:
+        """So many samples of a live source went another way; the cursor after them."""
+        with self._lock:
+            self.came += rows
+            return self.came
 
     def end(self) -> None:
         """The source has no more samples, ever."""
@@ -90,6 +106,10 @@ class Ring:
         with self._lock:
             self._closed = True
             self._changed.notify_all()
+
+    def _keep_limit(self) -> None:
+        while self._waiting > self._limit and self.live:
+            self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         oldest = self._queue.popleft()

@@ -55,11 +55,8 @@ class Service:
         self.clients = Clients(config.service.socket) if config.service.socket else None
         self.metrics: Metrics | None = None
         self.desk = FrontDesk(self)
-        self._news = threading.Event()
-        self._round = threading.Event()
-        """The sockets were read: it is time, however short the last round was ago."""
-        self._hub = Hub(config.service.tick_ms / 1e3, self._news.set, self._sockets_read)
-        self._march = March()
+        self._hub = Hub(config.service.tick_ms / 1e3)
+        self._march = March(time.perf_counter_ns)
         self.assembly = Assembly(self.store, self._hub, open_source)
         self._stopping = threading.Event()
         self._units_lock = threading.Lock()
@@ -71,7 +68,6 @@ class Service:
         self.committer.start()
         self._set_outlets(self.config)
         self._set_units(self.config, models)
-        self._hub.start()
         self._steps.start()
         if self.clients is not None:
             self.clients.start()
@@ -129,8 +125,7 @@ class Service:
         for unit in self.units.values():
             unit.feed.stop()
         self._stopping.set()
-        self._sockets_read()
-        self._hub.stop()
+        self._hub.wake()
         self._steps.join(left(0.5))
         clean = not self._steps.is_alive() and self.drain(left(0.6))
         for _, outlet in self.outlets.values():
@@ -164,39 +159,34 @@ class Service:
 
     def wake(self) -> None:
         """There is something to do for the step thread."""
-        self._news.set()
-
-    def _sockets_read(self) -> None:
-        self._round.set()
-        self._news.set()
+        self._hub.wake()
 
     # the step thread
 
     def _run(self) -> None:
-        due = began = 0.0
+        due = 0.0
         while not self._stopping.is_set():
             self.beats += 1
-            came = self._news.wait(BEAT_SECONDS)
-            rest = began + self.config.service.tick_ms / 1e3 - time.monotonic()
-            if came and rest > 0:
-                self._round.wait(rest)
-            began = time.monotonic()
-            self._round.clear()
-            self._news.clear()
-            self._step()
-            if began >= due:
+            self._hub.wait(BEAT_SECONDS)
+            self._step(read=True)
+            now = time.monotonic()
+            if now >= due:
                 self._checkpoint()
-                due = began + self.config.service.checkpoint_ms / 1e3
-        self._step()
+                due = now + self.config.service.checkpoint_ms / 1e3
+        self._hub.wait(0)
+        self._step(read=True)
         self._checkpoint()
+        self._hub.close()
 
-    def _step(self) -> None:
+    def _step(self, read: bool = False) -> None:
+        """Step all that waits, after reading the sockets: that is the step thread's alone."""
         with self._units_lock:
+            sheaves = self._hub.read() if read else []
             wanted = [unit for unit in self.units.values() if not (unit.replayable and self.committer.crowded)]
             if len(wanted) < len(self.units):
-                self._news.set()
+                self._hub.wake()
             lanes = [lane for unit in wanted for lane in unit.lanes]
-            batch = self._march.step(lanes, time.perf_counter_ns)
+            batch = self._march.step(lanes, sheaves)
         if batch:
             self.committer.submit(batch)
         if self.first_step_ns is None and any(lane.steps.count for lane in lanes):

@@ -19,6 +19,8 @@ from . import blocks
 from .lines import LineDecoder
 
 Decoder = LineDecoder | Any
+Head = tuple[int, float, int, int]
+"""Where a connection's frames stand: session, scale, the last frame's first number, what is added to it."""
 
 
 class SocketSource:
@@ -32,38 +34,39 @@ class SocketSource:
         self.url = url
         self.socket = blocks.dial(url, parts, parts.scheme)
         self._lines = LineDecoder(channels, strict)
-        self._frames: FrameDecoder | None = None
+        self.frames: FrameDecoder | None = None
+        """Their decoder, once frames came."""
         self._begun = False
         self._last_line = last_line
 
     @property
     def malformed(self) -> int:
         """Lines or frames that were skipped."""
-        return self._lines.malformed if self._frames is None else self._frames.malformed
+        return self._lines.malformed if self.frames is None else self.frames.malformed
 
     @property
     def reports(self) -> list[str]:
         """What was wrong with the first of them."""
-        return self._lines.reports if self._frames is None else self._frames.reports
+        return self._lines.reports if self.frames is None else self.frames.reports
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the columns, known after the first chunk."""
-        return self._lines.channels if self._frames is None else self._frames.channels
+        return self._lines.channels if self.frames is None else self.frames.channels
 
     @property
     def rate_hz(self) -> float:
         """Samples a second as the sender says, 0 when it does not."""
-        return 0.0 if self._frames is None else self._frames.rate_hz
+        return 0.0 if self.frames is None else self.frames.rate_hz
 
     def take(self, data: bytes) -> Chunk | None:
         """The samples of what came; `data` empty: the peer closed. Raises SourceError for what cannot be read."""
         if not self._begun and data:
             self._begun = True
             if data[:1] == b"\0":
-                self._frames = FrameDecoder(self.url, self._lines.channels)
-        if self._frames is not None:
-            return self._frames.feed(data)
+                self.frames = FrameDecoder(self.url, self._lines.channels)
+        if self.frames is not None:
+            return self.frames.feed(data)
         if data:
             return self._lines.feed(data)
         return self._lines.close() if self._last_line else None
@@ -111,6 +114,16 @@ class FrameDecoder:
     def reports(self) -> list[str]:
         """In one sentence."""
         return [f"{self.malformed} frames from {self._url} were damaged"] if self.malformed else []
+
+    @property
+    def head(self) -> Head | None:
+        """For whoever decodes the next frames elsewhere; None before INFO, and within a frame."""
+        head: Head | None = self._receiver.head
+        return head
+
+    def go_on(self, first: int, offset: int) -> None:
+        """Frames were decoded elsewhere, up to one whose first number was `first`."""
+        self._receiver.go_on(first, offset)
 
     def feed(self, data: bytes) -> Chunk | None:
         """Take bytes in any cut."""

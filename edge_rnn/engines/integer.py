@@ -20,7 +20,7 @@ from ..graph import Graph, Layer
 from . import exact_statistics
 from .lut import I64, sigmoid_q24, tanh_q23
 from .past import append
-from .steps import bind_step, run_by_steps
+from .steps import bind_step, run_by_steps, runs_by_run
 
 
 class IntegerEngine:
@@ -62,6 +62,10 @@ class IntegerEngine:
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C)."""
         run_by_steps(self, x, state, out)
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """Steps of many streams, one stream after the other."""
+        runs_by_run(self, x, rows, where, state, out)
 
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..bundle import Bundle
-from ..engine import F32, I16, I32, State, Step, as_sample
+from ..engine import F32, I16, I32, I64, State, Step, as_sample
 from ..errors import UsageError
 from ..graph import Graph, Layer
 from ..reach import reach
 
-BINDING = 3
+BINDING = 4
 """What this file and kernel/binding.c must agree on: raise it in both when a call of one changes for the other."""
 _KINDS = {
     "dense": 0, "rnn": 1, "gru": 2, "lstm": 3, "fastgrnn": 4, "window": 5, "conv": 6, "statistics": 7, "attention": 8,
@@ -82,6 +82,10 @@ class NativeEngine:
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C), the GIL released."""
         self._kernel.run(x, state.arrays, out)
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """Steps of many streams in one call: x (R, I) -> out (R, C)."""
+        self._kernel.runs(x, rows, where, state.arrays, out)
 
     def bind(self, state: State) -> Step:
         """C's own `step(sample)` on that state: checked there, the array it returns is reused at the next call."""

@@ -15,13 +15,13 @@ import numpy as np
 
 from ..arrays import Array
 from ..bundle import Bundle
-from ..engine import F32, I16, I32, Engine, State, Step
+from ..engine import F32, I16, I32, I64, Engine, State, Step
 from ..errors import UsageError
 from ..graph import Graph
 from . import attention, cells, past
 from .cells import Float
 from .integer import IntegerEngine
-from .steps import bind_step, run_by_steps
+from .steps import bind_step, run_by_steps, runs_by_run
 
 
 def require() -> None:
@@ -79,6 +79,10 @@ class NumpyEngine:
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C)."""
         run_by_steps(self, x, state, out)
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """Steps of many streams, one stream after the other."""
+        runs_by_run(self, x, rows, where, state, out)
 
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream."""

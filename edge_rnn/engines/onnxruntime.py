@@ -13,13 +13,13 @@ import numpy as np
 
 from ..arrays import Array
 from ..bundle import Bundle
-from ..engine import F32, I16, I32, State, Step, as_sample
+from ..engine import F32, I16, I32, I64, State, Step, as_sample
 from ..errors import BundleError, MissingExtra, UsageError
 from ..manifest import Manifest
 from ..onnx_metadata import read_onnx
 from ..onnx_scan import scan_onnx
 from ..reach import LARGEST, reach
-from .steps import run_by_steps
+from .steps import run_by_steps, runs_by_run
 
 _ELEMENT = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int16)": "int16"}
 
@@ -77,6 +77,10 @@ class OnnxruntimeEngine:
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C)."""
         run_by_steps(self, x, state, out)
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """Steps of many streams, one stream after the other."""
+        runs_by_run(self, x, rows, where, state, out)
 
     def bind(self, state: State) -> Step:
         """A checked step for the hot path of one stream; it swaps `state.arrays` with a second set at every step."""

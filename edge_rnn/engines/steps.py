@@ -1,4 +1,4 @@
-"""What an engine that only knows `step` needs to be whole: T steps in a row, and a checked step for one stream."""
+"""What an engine that only knows `step` needs to be whole: T steps in a row, of many streams, and a checked one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import F32, Engine, State, Step, as_sample
+from ..engine import F32, I64, Engine, State, Step, as_sample
 from ..graph import Graph
 from ..reach import reach
 
@@ -28,3 +28,12 @@ def bind_step(engine: Engine, graph: Graph, state: State) -> Step:
         return row
 
     return step
+
+
+def runs_by_run(engine: Engine, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+    """`Engine.runs` for engines that have nothing better than `run`, one stream after the other."""
+    one, start = State(state.specs), 0
+    for at, stop in zip(where.tolist(), rows.cumsum().tolist(), strict=True):
+        one.arrays = tuple(array[at : at + 1] for array in state.arrays)
+        engine.run(x[start:stop], one, out[start:stop])
+        start = stop

@@ -2,13 +2,20 @@
 
 #include "simd/host.h"
 
-static size_t item_size(char format) { return format == 'b' ? 1 : format == 'h' ? 2 : format == 'd' ? 8 : 4; }
+static size_t item_size(char format) {
+    switch (format) {
+        case 'b': case '?': return 1;
+        case 'h': return 2;
+        case 'd': case 'q': return 8;
+        default: return 4;
+    }
+}
 
 int ernn_is_format(const Py_buffer *view, char format) {
     const char *f = view->format;
     if (!f || (size_t)view->itemsize != item_size(format)) return 0;
     if (*f == '@' || *f == '=' || (*f == '<' && PY_LITTLE_ENDIAN)) f++;
-    return f[1] == 0 && (*f == format || (format == 'i' && *f == 'l'));
+    return f[1] == 0 && (*f == format || ((format == 'i' || format == 'q') && *f == 'l'));
 }
 
 int ernn_take(PyObject *object, Py_buffer *view, char format, Py_ssize_t count, int writable, const char *what) {

@@ -2,9 +2,10 @@
  *
  *   Kernel(precision, layers, edge, isa)    packed weights of one graph (kernel_binding.h)
  *   Stepper.step(sample)                    one stream's steps, from Kernel.bind (stepper_binding.h)
- *   averages(p, last, alpha, stops)         the detector's moving averages (averages_binding.h)
+ *   plain(x, ...), averages(p, ...)         what streams side by side share (abreast_binding.h)
  *   csv(text, at, limit, longest, out, row) lines of numbers (csv_binding.h)
  *   frames(data, session, ...)              DATA frames of the wire (frames_binding.h)
+ *   receive(desks, ready, x, seq, rows)     the same from many sockets at once (receive_binding.h)
  *   variants()                              names of the variants this machine can run
  *
  * Each of them checks what it is given; here the module is put together, and nothing else happens.
@@ -12,14 +13,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "averages_binding.h"
+#include "abreast_binding.h"
 #include "csv_binding.h"
 #include "frames_binding.h"
 #include "kernel_binding.h"
+#include "receive_binding.h"
 #include "stepper_binding.h"
 
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
-#define BINDING 3
+#define BINDING 4
 
 static PyObject *variants(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
@@ -33,9 +35,13 @@ static PyObject *variants(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef functions[] = {
-    {"averages", ernn_python_averages, METH_VARARGS, "averages(p, last, alpha, stops): moving averages, in place"},
+    {"averages", ernn_python_averages, METH_VARARGS, "moving averages of many streams: see abreast_binding.h"},
     {"csv", ernn_python_csv, METH_VARARGS, "csv(text, at, limit, longest, out, row): lines of numbers, to (at, row)"},
     {"frames", ernn_python_frames, METH_VARARGS, "frames(data, session, scale, last, offset, x, seq): see its header"},
+#ifndef _WIN32
+    {"receive", ernn_python_receive, METH_VARARGS, "receive(desks, ready, x, seq, rows): frames of many sockets"},
+#endif
+    {"plain", ernn_python_plain, METH_VARARGS, "which streams have simply the next samples: see abreast_binding.h"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},
     {NULL, NULL, 0, NULL},
 };

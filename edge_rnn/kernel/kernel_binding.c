@@ -4,6 +4,7 @@
 
 #include "arrays_binding.h"
 #include "graph_binding.h"
+#include "runs_binding.h"
 #include "stepper_binding.h"
 
 /* So few steps are done before another thread has woken up: they keep the interpreter's lock. */
@@ -137,6 +138,7 @@ static PyObject *kernel_bytes(PyObject *self, void *unused) {
 
 static PyMethodDef kernel_methods[] = {
     {"run", kernel_run, METH_VARARGS, "run(x, states, out): T steps of one stream"},
+    {"runs", ernn_python_runs, METH_VARARGS, "runs(x, rows, where, states, out): steps of many streams"},
     {"group", kernel_group, METH_VARARGS, "group(x, states, out): one step of N streams"},
     {"step_int", kernel_step_int, METH_VARARGS, "step_int(xq, states, out): the exact integers of N streams"},
     {"bind", ernn_python_bind, METH_VARARGS, "bind(states, out, convert): a Stepper"},

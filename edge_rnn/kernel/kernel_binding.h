@@ -1,5 +1,6 @@
 /* Kernel(precision, layers, edge, isa)    packed weights of one graph; immutable, shared by threads
  *       .run(x, states, out)                x (T, I) -> out (T, C) on stream 0 of `states`; the GIL is released
+ *       .runs(x, rows, where, states, out)  the same for many streams (runs_binding.h)
  *       .group(x, states, out)              x (N, I) -> out (N, C), one step of N streams; the GIL is released
  *       .step_int(xq, states, out)          int8 graphs: (N, I) int16 -> (N, C) int32 Q16
  *       .bind(states, out, convert)         a Stepper (stepper_binding.h)

@@ -1,0 +1,108 @@
+"""Sockets whose next bytes begin a plain frame: the extension reads and decodes all of them in one call.
+
+It must never wait, and never guess: whatever is not a plain frame goes back to its seat as bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engine import F32
+from ..keys import I64
+from ..recording import Chunk
+from .ring import Ring
+from .seat import Seat
+
+ROOM = 8192
+"""So many samples are taken in a round; what comes beyond is decoded by its seat."""
+DESK = np.dtype([("fd", "i4"), ("session", "u4"), ("last", "u4"), ("scale", "f4"), ("offset", "i8")])
+"""As kernel/receive_binding.h has it."""
+
+Receive = Callable[[Any, I64, F32, I64, I64], list[tuple[int, bytes | int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheaf:
+    """Numbered samples of many live sources: x (R, I) and seq (R,) hold `rows[m]` for `rings[m]`, then the next one's.
+
+    They came at `came_ns` (time.monotonic_ns). The arrays are used again in the next round.
+    """
+
+    rings: list[Ring]
+    rows: I64
+    x: F32
+    seq: I64
+    came_ns: int
+
+    def part(self, chosen: Sequence[int]) -> Sheaf:
+        """Only these of it."""
+        kept = np.zeros(len(self.rings), np.bool_)
+        kept[chosen] = True
+        mine = np.repeat(kept, self.rows)
+        return Sheaf([self.rings[m] for m in chosen], self.rows[kept], self.x[mine], self.seq[mine], self.came_ns)
+
+    def put_back(self, m: int) -> None:
+        """Give one source's samples to its ring, before what came there after them."""
+        stop = int(self.rows[: m + 1].sum())
+        mine = slice(stop - int(self.rows[m]), stop)
+        self.rings[m].put_back(Chunk(self.x[mine].copy(), None, self.seq[mine].copy()), self.came_ns)
+
+
+class Intake:
+    """Seats whose samples have so many channels."""
+
+    def __init__(self, channels: int) -> None:
+        self._desks = np.zeros(0, DESK)
+        self._free: list[int] = []
+        self._x, self._seq = np.empty((ROOM, channels), np.float32), np.empty(ROOM, np.int64)
+
+    def enter(self, seat: Seat) -> None:
+        """Read it here from now on; only where `receive()` is there, for a seat whose `head` is known."""
+        assert seat.head is not None
+        if not self._free:
+            known = len(self._desks)
+            self._desks = np.concatenate([self._desks, np.zeros(max(known, 8), DESK)])
+            self._free = list(range(known, len(self._desks)))
+        seat.intake, seat.place = self, self._free.pop()
+        session, scale, first, offset = seat.head
+        self._desks[seat.place] = (seat.source.socket.fileno(), session, first, scale, offset)
+
+    def leave(self, seat: Seat) -> None:
+        """Read it here no more; its decoder goes on where this one is."""
+        desk = self._desks[seat.place]
+        seat.go_on(int(desk["last"]), int(desk["offset"]))
+        self._free.append(seat.place)
+        seat.intake = None
+
+    def read(self, seats: list[Seat]) -> tuple[Sheaf | None, list[tuple[Seat, bytes | int]]]:
+        """Read these; and for some of them, in order, what came that is no plain frame (b"": the end), or an errno."""
+        receive = receive_in_c()
+        assert receive is not None
+        rows = np.zeros(len(seats), np.int64)
+        ready = np.array([seat.place for seat in seats], np.int64)
+        others = receive(self._desks, ready, self._x, self._seq, rows)
+        came = int(rows.sum())
+        rest = [(seats[m], what) for m, what in others]
+        if not came:
+            return None, rest
+        if not rows.all():
+            seats, rows = [seat for seat, count in zip(seats, rows.tolist(), strict=True) if count], rows[rows > 0]
+        rings = [seat.ring for seat in seats if seat.ring is not None]
+        return Sheaf(rings, rows, self._x[:came], self._seq[:came], time.monotonic_ns()), rest
+
+
+@functools.cache
+def receive_in_c() -> Receive | None:
+    """The extension's reader, where it was built."""
+    try:
+        found: Receive = importlib.import_module("edge_rnn._native").receive
+    except (ImportError, AttributeError):
+        return None
+    return found

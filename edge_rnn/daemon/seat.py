@@ -1,0 +1,61 @@
+"""One socket that is being read by the hub, between the thread that opened it and the one that reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..endpoints.sockets import Head, SocketSource
+from ..errors import EdgeRnnError
+from ..recording import Chunk
+from .ring import Ring
+
+if TYPE_CHECKING:
+    from .intake import Intake
+
+
+class Seat:
+    """`took` gets its chunks and says whether more are wanted. `ring` is where they go, if that is one place.
+
+    `wait` gives its end back to the thread that opened it.
+    """
+
+    def __init__(self, source: SocketSource, took: Callable[[Chunk], bool], ring: Ring | None) -> None:
+        self.source = source
+        self.took = took
+        self.ring = ring
+        self.intake: Intake | None = None
+        """Where it is read together with others, and `place` there."""
+        self.place = 0
+        self._ended = threading.Event()
+        self._error: EdgeRnnError | None = None
+
+    @property
+    def head(self) -> Head | None:
+        """Where the frames stand, for whoever decodes them elsewhere; None where that cannot be."""
+        frames = self.source.frames
+        return None if frames is None else frames.head
+
+    def go_on(self, first: int, offset: int) -> None:
+        """They were decoded elsewhere up to there."""
+        assert self.source.frames is not None
+        self.source.frames.go_on(first, offset)
+
+    def end(self, error: EdgeRnnError | None = None) -> None:
+        """It is not read any more."""
+        self._error = error
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Until the peer closed it or somebody called `leave`; raises SourceError when it broke."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+
+    def leave(self) -> None:
+        """From any thread: end the connection; the hub notices."""
+        with contextlib.suppress(OSError):
+            self.source.socket.shutdown(socket.SHUT_RDWR)
