@@ -3,7 +3,7 @@
  * A span: first the inputs' products of all its steps, which wait for nothing and share each weight, then the recurrence
  * with W_hh alone. Every other step takes the blocks backwards: what it read last is in the nearest cache still.
  */
-#include "float_block.h"
+#include "float_narrow.h"
 
 #define SPAN (2 * TILE) /* steps that a layer makes before the next layer's turn */
 /* Bytes of weights up to which a step sums its own inputs: with wide vectors that hides in the chain h -> h'. */
@@ -18,6 +18,14 @@ INLINE void float_layer(const int kind, const int S, const int relu, const ernn_
                         const place *at) {
     const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units;
     int unit = 0;
+    if (kind == DENSE && COLUMNS(units) == 4) {
+        narrow_layer(4, S, relu, layer, w, at);
+        return;
+    }
+    if (kind == DENSE && COLUMNS(units) == 2) {
+        narrow_layer(2, S, relu, layer, w, at);
+        return;
+    }
     for (; unit + 2 * V <= padded; unit += 2 * V, w += ROW(kind, inputs, units) * 2 * V) {
         block(kind, S, S == 1 ? 2 : 1, 2, relu, w, at, unit, inputs, units);
         if (S > 1) block(kind, S, 1, 2, relu, w + V, at, unit + V, inputs, units);

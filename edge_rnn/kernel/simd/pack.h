@@ -51,7 +51,9 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
         if (!dense) to->c = (uint32_t)take(&stream, 4 * padded);
         if (!exact) {
-            to->weights = take(&model, 4 * padded * ((size_t)SUMS(from->kind) + (size_t)G * (from->inputs + columns)));
+            const size_t floats = dense && COLUMNS(from->units) > 1 ? NARROW_FLOATS(from->inputs, from->units)
+                                                                    : padded * ROW(from->kind, from->inputs, columns);
+            to->weights = take(&model, 4 * floats);
             continue;
         }
         const size_t groups = (from->inputs + KP - 1) / KP + (columns + KP - 1) / KP;
@@ -100,8 +102,25 @@ static float *put_columns(float *w, const ernn_host_layer *from, const float *ma
     return w;
 }
 
+/* float_narrow.h says the order. */
+static void pack_narrow(const ernn_host_layer *from, float *w, const float *std) {
+    const int F = COLUMNS(from->units), step = V / F;
+    for (int j = 0; j < V; j++) *w++ = j < from->units ? from->b_ih[j] : 0.0f;
+    for (int first = 0; first < (from->inputs + 3) / 4 * 4; first += F)
+        for (int j = 0; j < V; j++) {
+            const int column = first + j / step, unit = j % step;
+            const int there = unit < from->units && column < from->inputs;
+            const float weight = there ? from->w_ih[(size_t)unit * from->inputs + column] : 0.0f;
+            *w++ = there && std ? (float)((double)weight / (double)std[column]) : weight;
+        }
+}
+
 static void pack_float_layer(const ernn_host_layer *from, float *w, const float *std) {
     const int padded = (from->units + V - 1) / V * V, gru = from->kind == ERNN_GRU;
+    if (from->kind == ERNN_DENSE && COLUMNS(from->units) > 1) {
+        pack_narrow(from, w, std);
+        return;
+    }
     for (int unit = 0; unit < padded;) {
         const int N = padded - unit >= 2 * V ? 2 : 1;
         for (int sum = 0; sum < SUMS(from->kind); sum++)

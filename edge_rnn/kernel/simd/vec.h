@@ -231,6 +231,37 @@ INLINE void spread4(vf *to, const float *p) {
 #endif
 }
 
+/* Lane j is p[lane[j]], 0 <= lane[j] < 4. */
+INLINE vf pick4(const float *p, const int32_t *lane) {
+#if V == 16
+    return (vf)_mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(p)), (__m512i)loadi(lane));
+#elif V == 8
+    return (vf)_mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)p), (__m256i)loadi(lane));
+#else
+    return (vf){p[lane[0]], p[lane[1]], p[lane[2]], p[lane[3]]};
+#endif
+}
+
+/* The upper half of the lanes for the lower one and back; then of each half. */
+INLINE vf swap_halves(vf v) {
+#if V == 16
+    return (vf)_mm512_shuffle_f32x4((__m512)v, (__m512)v, 0x4e);
+#elif V == 8
+    return (vf)_mm256_permute2f128_ps((__m256)v, (__m256)v, 1);
+#else
+    return (vf){v[2], v[3], v[0], v[1]};
+#endif
+}
+INLINE vf swap_quarters(vf v) {
+#if V == 16
+    return (vf)_mm512_shuffle_f32x4((__m512)v, (__m512)v, 0xb1);
+#elif V == 8
+    return (vf)_mm256_permute_ps((__m256)v, 0x4e);
+#else
+    return (vf){v[1], v[0], v[3], v[2]};
+#endif
+}
+
 #if V != 16
 /* p 2^k for p near 1 and an integral k, |k| < 126; AVX-512 has an instruction for all k. */
 INLINE vf scale2(vf p, vf k) { return (vf)((vi)p + (roundi(k) << 23)); }
