@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from edge_rnn.arrays import Array
-from edge_rnn.engine import F32, I16, I32, State, Step
-from edge_rnn.engines.steps import bind_step
+from edge_rnn.engine import F32, I16, I32, I64, State, Step
+from edge_rnn.engines.steps import bind_step, runs_by_run
 from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph, Layer
 
@@ -37,6 +37,10 @@ class TorchEngine:
     def run(self, x: F32, state: State, out: F32) -> None:
         """T steps of one stream: x (T, I) -> out (T, C), one call over the sequence."""
         out[...] = self.sequences(x[None], state)[0]
+
+    def runs(self, x: F32, rows: I64, where: I64, state: State, out: F32) -> None:
+        """Steps of many streams, one stream after the other."""
+        runs_by_run(self, x, rows, where, state, out)
 
     def step_int(self, xq: I16, state: State, out: I32) -> None:
         """Refused: torch has no such integers."""
