@@ -23,7 +23,7 @@ from .to_c import Origin, to_c
 
 PAGE = 1024
 """BOARD_FLASH_PAGE of board.h."""
-HOST_ONLY = ("binding", "csv")
+HOST_ONLY = ("binding", "csv", "frames")
 """What the names of files hold that lie beside the kernel for the host's extension alone."""
 
 
