@@ -7,7 +7,6 @@ Writing is `edge_rnn.export.bundle_writer`'s work.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,21 +17,24 @@ from .errors import BundleError
 from .graph import Graph
 from .looks import BUNDLE, TORCH, ZIP, looks_like
 from .manifest import Manifest
+from .value import Value
 
 MAX_BUNDLE_BYTES = 64 << 20
 MEMBERS = ("manifest.json", "model.onnx", "weights.npz", "golden.npz")
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(Value):
     """A model as it crosses from the workstation to a device; `onnx` stays bytes until an engine wants it."""
 
     manifest: Manifest
     graph: Graph
-    onnx: bytes = field(repr=False)
-    golden_bytes: bytes = field(repr=False)
+    onnx: bytes
+    golden_bytes: bytes
     digest: str
     """bundle_digest: SHA-256 (hex) of the file."""
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.manifest.title}, {self.graph!r}, digest={self.digest})"
 
     @cached_property
     def golden(self) -> dict[str, Array]:

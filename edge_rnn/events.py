@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from .value import Value
 
 Quality = Literal["ok", "imputed", "degraded", "warmup"]
 
@@ -17,8 +18,7 @@ def _seconds(t_ns: int) -> float:
     return round(t_ns / 1e9, 6)
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Value):
     """Class probabilities at one sample."""
 
     t_ns: int
@@ -31,8 +31,7 @@ class Score:
         return {"type": "score", "t": _seconds(self.t_ns), "scores": scores, "quality": self.quality}
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Value):
     """A class became active at `t_ns`; `t0_ns` is the first sample of the run that made it so."""
 
     label: str
@@ -52,8 +51,7 @@ class Started:
         return {"type": "start", "label": self.label, **times, "quality": self.quality, "id": self.id}
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Value):
     """An active class ended; `reason` is "exit", "reset", "gap" or "end" (the source closed).
 
     `quality` is that of the sample on which it was decided; "degraded" where no sample did.
@@ -77,8 +75,7 @@ class Ended:
         return line if self.reason == "exit" else {**line, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Value):
     """Samples that never came; `action` is what the stream did: "hold", "keep" (nothing) or "reset"."""
 
     t0_ns: int
@@ -92,8 +89,7 @@ class Gap:
         return {"type": "gap", **times, "lost": self.lost, "action": self.action}
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Value):
     """A channel that sent what is no measurement: NaN, Inf, a stuck or saturated value."""
 
     t_ns: int

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ from .faults import REASONS, U8, Watch
 from .keys import ANEW, DUPLICATE, LATE, Keys
 from .manifest import Channel, GapPolicy
 from .reach import LARGEST
+from .value import Fields, Value
 
 OK, IMPUTED, DEGRADED = range(3)
 _CLOCK = struct.Struct("<10qIIII")
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Fields):
     """The sums of the module's docstring, since the stream began."""
 
     received: int = 0
@@ -46,11 +45,10 @@ class Counters:
 
     def to_json(self) -> dict[str, int]:
         """For reports."""
-        return {**asdict(self), "expected": self.expected}
+        return {**self.to_dict(), "expected": self.expected}
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Value):
     """Consecutive steps to make: x (n, I), the first one's slot, and each one's quality, the same for all of them."""
 
     first: int
@@ -58,8 +56,7 @@ class Segment:
     quality: U8
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Value):
     """Go on from the zero state; `at` is the slot at which that was decided."""
 
     at: int

@@ -29,7 +29,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,19 +37,19 @@ from .errors import BundleError
 from .layer import GATES, MAX_WIDTH, Activation, Kind, Layer, Precision, StateSpec, as_precision, reach
 from .nibbles import pack_nibbles, unpack_nibbles
 from .obligations import check_obligations
+from .value import Value
 
 __all__ = ["GATES", "MAX_WIDTH", "Activation", "Graph", "Kind", "Layer", "Precision", "StateSpec", "as_precision"]
 
 MAX_LAYERS = 32
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Value):
     """Layers and their arrays; checked once, here, and trusted after."""
 
     precision: Precision
     layers: tuple[Layer, ...]
-    arrays: dict[str, Array] = field(repr=False)
+    arrays: dict[str, Array]
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "int8"):
@@ -73,6 +72,10 @@ class Graph:
             one = 1 if self.precision == "float32" else 1 << 24
             if name.endswith((".zeta", ".nu")) and not np.all((array >= 0) & (array <= one)):
                 raise BundleError(f"{name} is {array}, a FastGRNN's zeta and nu lie in 0..{one}")
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(layer.kind for layer in self.layers)
+        return f"Graph({self.precision}: {kinds}; {len(self.arrays)} arrays)"
 
     def expected_arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape) of every array of this graph."""

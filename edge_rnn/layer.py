@@ -7,11 +7,11 @@ steps one sample at a time; what it needs of the past is in its states, zero bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
 from math import prod
 from typing import Any, Literal, cast, get_args
 
 from .errors import BundleError
+from .value import Value
 
 Kind = Literal[
     "dense", "rnn", "gru", "lstm", "fastgrnn", "window", "statistics", "conv", "attention", "feedforward", "norm"
@@ -63,8 +63,7 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StateSpec:
+class StateSpec(Value):
     """One state array of a stream: shape is (width,) for one stream, (N, width) for N."""
 
     name: str
@@ -77,8 +76,7 @@ class StateSpec:
         return self.width * (2 if self.dtype == "int16" else 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Value):
     """One layer. Only an int8 graph's layers have an `exponent` or `bits` (docs/numeric.md); sizes are by kind (SIZES).
 
     `exponent` e: the activation of a layer that is `scaled` is int16 in Q(16 - e).
@@ -257,14 +255,14 @@ class Layer:
 
     def to_json(self) -> dict[str, Any]:
         """The canonical form in a manifest: keys without a value are left out."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in self.to_dict().items() if value is not None}
 
     @classmethod
     def from_json(cls, value: object) -> Layer:
         """Strict reader; an unknown key changes the arithmetic, so it is refused."""
         if not isinstance(value, dict):
             raise BundleError(f"a layer is {type(value).__name__}, expected an object")
-        known = {f.name for f in fields(cls)}
+        known = set(cls._fields)
         needed = {"kind", "inputs", "units", "activation"}
         if set(value) - known or needed - set(value):
             raise BundleError(f"a layer has keys {sorted(value)}, expected {sorted(known)}: a newer edge-rnn made it")

@@ -1,6 +1,6 @@
 """The contract that export writes and the runtime reads: manifest.json, checked once and trusted after.
 
-Plain dataclasses and strict validation, no dependency. Unknown keys are kept (a later release may have added
+Plain values and strict validation, no dependency. Unknown keys are kept (a later release may have added
 them); an unknown format is refused. docs/bundle.md is the same contract in words.
 """
 
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .errors import BundleError
 from .graph import Layer, Precision, StateSpec, as_precision
+from .value import Value, fresh
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Value):
     """One input channel and its training statistics, in `unit`.
 
     `constant`: the longest stretch of the training data with one and the same value, in samples; 0: not measured.
@@ -34,8 +33,7 @@ class Channel:
     constant: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorParams:
+class DetectorParams(Value):
     """When a class starts and ends; `enter` and `exit` are probabilities, enter > exit (docs/detection.md)."""
 
     smooth_ms: float = 200.0
@@ -53,8 +51,7 @@ class DetectorParams:
             raise BundleError("detector times must be 0 or more milliseconds, and less than a day")
 
 
-@dataclass(frozen=True, slots=True)
-class GapPolicy:
+class GapPolicy(Value):
     """What happens to missing samples: up to `short`, up to `long`, and beyond (docs/detection.md)."""
 
     short: int
@@ -71,8 +68,7 @@ class GapPolicy:
             raise BundleError(f"gap policy {self.on_short!r}/{self.on_long!r}: expected hold|reset / reset|keep")
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Value):
     """Everything a runtime must know of a model besides its arrays."""
 
     name: str
@@ -91,13 +87,13 @@ class Manifest:
     background: str | None = None
     task: str = "classify"
     format: int = FORMAT
-    files: dict[str, str] = field(default_factory=dict)
-    input: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = fresh(factory=dict)
+    input: dict[str, Any] = fresh(factory=dict)
     front_end: None = None
-    golden: dict[str, Any] = field(default_factory=dict)
+    golden: dict[str, Any] = fresh(factory=dict)
     training: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
-    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    extra: dict[str, Any] = fresh(factory=dict)
 
     def __post_init__(self) -> None:
         _expect(math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1e6, "rate_hz", self.rate_hz, "0 < rate <= 1e6")
@@ -124,12 +120,12 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Deterministic bytes: sorted keys, one key a line."""
-        value = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
-        value["channels"] = [asdict(channel) for channel in self.channels]
+        value = {name: item for name, item in self.to_dict().items() if name != "extra"}
+        value["channels"] = [channel.to_dict() for channel in self.channels]
         value["layers"] = [layer.to_json() for layer in self.layers]
         value["states"] = [{"name": s.name, "dtype": s.dtype, "shape": [s.width]} for s in self.states]
-        value["gap"] = asdict(self.gap)
-        value["detector"] = {label: asdict(params) for label, params in self.detector.items()}
+        value["gap"] = self.gap.to_dict()
+        value["detector"] = {label: params.to_dict() for label, params in self.detector.items()}
         return json.dumps({**self.extra, **value}, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
     @classmethod
@@ -139,7 +135,7 @@ class Manifest:
         found = value.get("format")
         if type(found) is not int or not 1 <= found <= FORMAT:
             raise BundleError(f"bundle format is {found!r}, this release reads 1..{FORMAT}: upgrade edge-rnn")
-        known = {f.name for f in fields(cls)} - {"extra"}
+        known = {*cls._fields} - {"extra"}
         kept = {key: item for key, item in value.items() if key in known}
         try:
             kept["channels"] = tuple(Channel(**_typed(c, Channel)) for c in value["channels"])
@@ -213,6 +209,6 @@ def _positive(value: object) -> bool:
 _READERS = {"str": _text, "float": _number, "int": _integer}
 
 
-def _typed(value: Any, form: type) -> dict[str, Any]:
-    """Pick and check the fields of a flat dataclass; keys it does not know are ignored."""
-    return {f.name: _READERS[str(f.type)](value[f.name]) for f in fields(form) if f.name in value}
+def _typed(value: Any, form: type[Value]) -> dict[str, Any]:
+    """Pick and check the fields of a flat class; keys it does not know are ignored."""
+    return {name: _READERS[kind](value[name]) for name, kind in form._fields.items() if name in value}

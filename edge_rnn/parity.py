@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from .engines.numpy import NumpyEngine, reference_state
 from .errors import ParityError
 from .graph import Graph
 from .probe import probe
+from .value import Fields, fresh
 
 SELF_TEST_STEPS = 32
 STEPS = 10_000
@@ -36,8 +36,7 @@ A rounding error is as large as the terms of a sum, which may cancel: each numbe
 Progress = Callable[[int], None]
 
 
-@dataclass(slots=True)
-class Agreement:
+class Agreement(Fields):
     """How one engine agrees with a reference over a stream; errors are of the logits."""
 
     steps: int = 0
@@ -68,13 +67,12 @@ class Agreement:
         }
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Fields):
     """What verify found: per engine the golden stream and the long one, or why the engine was skipped."""
 
-    golden: dict[str, Agreement] = field(default_factory=dict)
-    stream: dict[str, Agreement] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
+    golden: dict[str, Agreement] = fresh(factory=dict)
+    stream: dict[str, Agreement] = fresh(factory=dict)
+    skipped: dict[str, str] = fresh(factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -11,18 +11,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from .value import Fields, Value
 
 F64 = npt.NDArray[np.float64]
 
 IDLE, CANDIDATE, ACTIVE, REARMING = range(4)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """A class started (`reason` is None) at sample `at`, or ended there; `first` is its first sample over enter."""
 
     label: int
@@ -33,8 +33,7 @@ class Decision:
     reason: str | None
 
 
-@dataclass(slots=True)
-class Track:
+class Track(Fields):
     """What the detector remembers of one class beside its average."""
 
     phase: int = IDLE
@@ -44,8 +43,7 @@ class Track:
     peak: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """One class's parameters in samples."""
 
     label: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from ..arrays import Array
 from ..engine import F32, I16, I32, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
+from ..value import Value
 from . import exact_statistics
 from .lut import I64, sigmoid_q24, tanh_q23
 from .past import append
@@ -99,8 +99,7 @@ def sat32(v: I64) -> I64:
     return np.clip(v, -(1 << 31), (1 << 31) - 1)
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(Value):
     """An int8 matrix with a multiplier m for each row and one shift S for all."""
 
     columns: npt.NDArray[np.float64]
@@ -117,8 +116,7 @@ class Matrix:
 _REST = ("b", "bn", "b_z", "b_h", "zeta", "nu", "floor", "m", "S_k")
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Value):
     """One layer's integers: `matrices` are (ih, hh), or a dense or conv layer's one, or none; `rest` the others."""
 
     layer: Layer
