@@ -6,17 +6,18 @@ Writing is `edge_rnn.export.bundle_writer`'s work.
 
 from __future__ import annotations
 
-import hashlib
+import os
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from .arrays import Array, unpack_arrays, unpack_zip
+from .arrays import Array, unpack_arrays
 from .errors import BundleError
 from .graph import Graph
+from .hashes import sha256
 from .looks import BUNDLE, TORCH, ZIP, looks_like
 from .manifest import Manifest
+from .stored_zip import unpack_zip
 from .value import Value
 
 MAX_BUNDLE_BYTES = 64 << 20
@@ -24,17 +25,24 @@ MEMBERS = ("manifest.json", "model.onnx", "weights.npz", "golden.npz")
 
 
 class Bundle(Value):
-    """A model as it crosses from the workstation to a device; `onnx` stays bytes until an engine wants it."""
+    """A model as it crosses from the workstation to a device, checked; `file` is the whole .ernn."""
 
     manifest: Manifest
     graph: Graph
-    onnx: bytes
-    golden_bytes: bytes
-    digest: str
-    """bundle_digest: SHA-256 (hex) of the file."""
+    file: bytes
 
     def __repr__(self) -> str:
-        return f"Bundle({self.manifest.title}, {self.graph!r}, digest={self.digest})"
+        return f"Bundle({self.manifest.title}, {self.graph!r}, {len(self.file)} bytes)"
+
+    @cached_property
+    def digest(self) -> str:
+        """bundle_digest: SHA-256 (hex) of the file."""
+        return sha256(self.file)
+
+    @property
+    def onnx(self) -> bytes:
+        """model.onnx, taken out of the file at each call."""
+        return unpack_zip(self.file, "the bundle")["model.onnx"]
 
     @cached_property
     def golden(self) -> dict[str, Array]:
@@ -42,18 +50,18 @@ class Bundle(Value):
 
         An int8 file holds `y_q` alone: its y is y_q / 65536.
         """
-        return _read_golden(self.golden_bytes, self.graph)
+        return _read_golden(unpack_zip(self.file, "the bundle")["golden.npz"], self.graph)
 
 
-def read_bundle(path: str | Path) -> Bundle:
+def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read a bundle from a file; raises BundleError."""
-    path = Path(path)
+    path = os.fspath(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             blob = file.read(MAX_BUNDLE_BYTES + 1)
     except OSError as error:
         raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from error
-    return parse_bundle(blob, str(path))
+    return parse_bundle(blob, path)
 
 
 def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
@@ -73,8 +81,7 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
         raise BundleError(f"{what}: the manifest's input.sx is not that of its weights: export it again")
     if graph.states != manifest.states:
         raise BundleError(f"{what}: the manifest's states are not those of its layers")
-    digest = hashlib.sha256(blob).hexdigest()
-    return Bundle(manifest, graph, members["model.onnx"], members["golden.npz"], digest)
+    return Bundle(manifest, graph, blob)
 
 
 def _members(blob: bytes, what: str) -> dict[str, bytes]:
@@ -93,7 +100,7 @@ def _members(blob: bytes, what: str) -> dict[str, bytes]:
 
 
 def _check_hashes(manifest: Manifest, members: dict[str, bytes], what: str) -> None:
-    inside = {name: hashlib.sha256(body).hexdigest() for name, body in members.items() if name != "manifest.json"}
+    inside = {name: sha256(body) for name, body in members.items() if name != "manifest.json"}
     for name in sorted(set(inside) ^ set(manifest.files)):
         raise BundleError(f"{what}: {name} is in the {'zip' if name in inside else 'manifest'} alone")
     for name, digest in inside.items():

@@ -14,14 +14,14 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .errors import SnapshotError
 from .keys import I64
 from .manifest import DetectorParams
 from .tracks import ACTIVE, CANDIDATE, F64, IDLE, REARMING, Decision, Rule, Track, advance, leap
 
-B1 = npt.NDArray[np.bool_]
+B1 = NDArray[np.bool_]
 Averages = Callable[[F64, I64, F64, F64, I64, I64, I64, F64, B1], None]
 """kernel/abreast_binding.h"""
 
@@ -44,7 +44,7 @@ def samples_of(ms: float, rate_hz: float) -> int:
     return math.ceil(ms * rate_hz / 1000.0 - 1e-9)
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> F64:
+def softmax(logits: NDArray[np.float32]) -> F64:
     """Class probabilities (T, C) of logits (T, C), summed column by column so that a cut of T changes no bit."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)

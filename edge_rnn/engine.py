@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from .arrays import Array
+from .arrays import Array, NDArray
 from .errors import EdgeRnnError, SnapshotError, UsageError
 from .graph import StateSpec
 from .reach import LARGEST
@@ -29,12 +27,10 @@ from .reach import LARGEST
 if TYPE_CHECKING:
     from .bundle import Bundle
 
-log = logging.getLogger("edge_rnn")
-
-F32 = npt.NDArray[np.float32]
-I16 = npt.NDArray[np.int16]
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
+F32 = NDArray[np.float32]
+I16 = NDArray[np.int16]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 Step = Callable[[Any], F32]
 
 
@@ -127,7 +123,9 @@ def open_engine(bundle: Bundle, name: str = "auto") -> Engine:
 
 @functools.cache
 def _say_once(reason: str) -> None:
-    log.warning("models run on NumPy: %s", reason)
+    import logging  # here and in model.py: most processes have nothing to say while they load
+
+    logging.getLogger("edge_rnn").warning("models run on NumPy: %s", reason)
 
 
 def _open(name: str, bundle: Bundle) -> Engine:

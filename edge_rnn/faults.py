@@ -17,16 +17,16 @@ import struct
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .engine import F32
 from .errors import SnapshotError
 from .manifest import Channel
 from .reach import LARGEST
 
-U8 = npt.NDArray[np.uint8]
-B1 = npt.NDArray[np.bool_]
-I64 = npt.NDArray[np.int64]
+U8 = NDArray[np.uint8]
+B1 = NDArray[np.bool_]
+I64 = NDArray[np.int64]
 
 REASONS = ("", "NaN", "Inf", "range", "saturated", "stuck")
 NAN, INF, RANGE, SATURATED_CODE, STUCK_CODE = range(1, 6)

@@ -26,7 +26,6 @@ A layer of an int8 graph may have int4 weights (`bits`): int8 here, two in a byt
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 
@@ -34,6 +33,7 @@ import numpy as np
 
 from .arrays import Array
 from .errors import BundleError
+from .hashes import blake2b_128
 from .layer import GATES, MAX_WIDTH, Activation, Kind, Layer, Precision, StateSpec, as_precision, reach
 from .nibbles import pack_nibbles, unpack_nibbles
 from .obligations import check_obligations
@@ -147,13 +147,12 @@ class Graph(Value):
         """model_digest: BLAKE2b-128 (hex) over the canonical layer spec and the arrays; a state belongs to it."""
         layers = [layer.to_json() for layer in self.layers]
         spec = json.dumps([self.precision, layers], sort_keys=True, separators=(",", ":"))
-        blake = hashlib.blake2b(spec.encode(), digest_size=16)
+        parts = [spec.encode()]
         for name in sorted(self.arrays):
             array = self.arrays[name]
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            blake.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-            blake.update(little.tobytes())
-        return blake.hexdigest()
+            parts += [f"{name} {array.dtype.name} {array.shape}\n".encode(), little.tobytes()]
+        return blake2b_128(parts)
 
 
 def _nibble_arrays(layers: tuple[Layer, ...]) -> dict[str, tuple[int, int]]:

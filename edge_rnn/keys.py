@@ -12,11 +12,11 @@ import struct
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .errors import SnapshotError, UsageError
 
-I64 = npt.NDArray[np.int64]
+I64 = NDArray[np.int64]
 KeyKind = Literal["", "seq", "t_ns"]
 
 DUPLICATE, LATE, ANEW = -1, -2, -3

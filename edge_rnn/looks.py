@@ -5,7 +5,7 @@ It must never decide that a file is sound: a reader proves its own format.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 BUNDLE = "a bundle (.ernn)"
 RECORDING = "a recording (.ernrec)"
@@ -37,9 +37,9 @@ def looks_like(head: bytes) -> str:
     return TEXT if written and all(c.isprintable() or c.isspace() for c in text) else UNKNOWN
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(path: str | os.PathLike[str]) -> str:
     """`looks_like` of a file; raises OSError."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:
         return looks_like(file.read(_TEXT_BYTES))
 
 

@@ -6,9 +6,8 @@ stream = model.stream()
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,20 @@ import numpy as np
 from .bundle import Bundle, read_bundle
 from .engine import F32, I16, Engine, State, as_samples, open_engine
 from .errors import UsageError
+from .golden import self_test
 from .manifest import DetectorParams, GapPolicy, Manifest
-from .parity import self_test
 from .reach import LARGEST, reach
 from .stream import Stream
 
-log = logging.getLogger("edge_rnn")
 
-
-def load(path: str | Path, engine: str = "auto") -> Model:
+def load(path: str | os.PathLike[str], engine: str = "auto") -> Model:
     """Load a bundle (.ernn) and prove the engine on its golden stream.
 
     `engine` is "auto", "native", "onnxruntime" or "numpy"; auto is the fastest one here. A bare .onnx that we
     exported loads on onnxruntime alone, without self-test. Raises BundleError for a file that is not a bundle,
     UsageError for an engine that is not here, ParityError when the engine gives other numbers than the bundle.
     """
-    path = Path(path)
-    if path.suffix == ".onnx":
+    if os.fspath(path).endswith(".onnx"):
         return _load_onnx(path, engine)
     return from_bundle(read_bundle(path), engine)
 
@@ -116,11 +112,13 @@ class Group:
         self.state.zero()
 
 
-def _load_onnx(path: Path, engine: str) -> Model:
+def _load_onnx(path: str | os.PathLike[str], engine: str) -> Model:
     if engine not in ("auto", "onnxruntime"):
         raise UsageError(f"a bare .onnx runs on onnxruntime alone, not on {engine}: load the .ernn it belongs to")
+    import logging
+
     from .engines.onnxruntime import open_onnx
 
-    manifest, opened = open_onnx(path)
-    log.info("%s: a bare .onnx has no golden stream, the engine is not proven on it", path)
+    manifest, opened = open_onnx(os.fspath(path))
+    logging.getLogger("edge_rnn").info("%s: a bare .onnx has no golden stream, the engine is not proven on it", path)
     return Model(manifest, opened)

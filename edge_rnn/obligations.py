@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from .arrays import Array
+from .arrays import Array, NDArray
 from .errors import BundleError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ PRE_ACTIVATION_LIMIT = 1 << 29
 SMALLEST_SX, LARGEST_SX = 1e-30, 1e30
 """Beyond, x / sx may meet subnormal numbers, which some machines flush to zero."""
 
-I64 = npt.NDArray[np.int64]
+I64 = NDArray[np.int64]
 
 
 def check_obligations(layers: tuple[Layer, ...], arrays: Mapping[str, Array]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .graph import Graph
 
-F64 = npt.NDArray[np.floating[Any]]
+F64 = NDArray[np.floating[Any]]
 LARGEST = float(np.finfo(np.float32).max)
 SUM = LARGEST / 8
 """What any sum of a step may reach: a gate adds the input's part, the state's part and two biases."""

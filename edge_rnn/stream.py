@@ -12,9 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .arrays import Array
+from .arrays import Array, NDArray
 from .detect import Detector, softmax
 from .engine import F32, I16, I32, State, Step, as_samples
 from .errors import SnapshotError, UsageError
@@ -40,7 +39,7 @@ class _Steps(NamedTuple):
 
     logits: F32
     indexes: I64
-    quality: npt.NDArray[np.uint8]
+    quality: NDArray[np.uint8]
 
 
 _NO_INDEX, _NO_QUALITY = np.empty(0, np.int64), np.empty(0, np.uint8)
@@ -224,9 +223,7 @@ class Stream:
         steps = len(logits)
         self._keep_scores([_Steps(logits, np.arange(self._done - steps, self._done), np.zeros(steps, np.uint8))])
 
-    def told(
-        self, decisions: list[Decision], first: int = 0, quality: npt.NDArray[np.uint8] = _NO_QUALITY
-    ) -> list[Event]:
+    def told(self, decisions: list[Decision], first: int = 0, quality: NDArray[np.uint8] = _NO_QUALITY) -> list[Event]:
         """The detector's decisions as events; `quality` (T,) is that of the samples from `first` on, none: all good."""
         about = (self.name, self._epoch, self.model.manifest, self.timeline.time_ns)
         return [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from .events import Ended, Quality, Started
+from .hashes import blake2b_128
 from .manifest import Manifest
 from .tracks import Decision
 
@@ -16,7 +16,7 @@ def event_of(
     """`time_ns` gives a sample's time, `epoch` counts the resets before; `quality` is that of the deciding sample."""
     label = manifest.labels[decision.label]
     identity = f"{stream}\0{epoch}\0{decision.started}\0{manifest.model_digest}\0{label}\0{decision.first}"
-    event_id = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+    event_id = blake2b_128([identity.encode()])
     first_ns, started_ns = time_ns(decision.first), time_ns(decision.started)
     if decision.reason is None:
         return Started(label, first_ns, started_ns, event_id, quality)

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .value import Fields, Value
 
-F64 = npt.NDArray[np.float64]
+F64 = NDArray[np.float64]
 
 IDLE, CANDIDATE, ACTIVE, REARMING = range(4)
 
@@ -111,7 +111,7 @@ def leap(rule: Rule, track: Track, p: F64, first: int, decisions: list[Decision]
         at = out + 1
 
 
-def _next(places: npt.NDArray[np.intp], at: int, end: int) -> int:
+def _next(places: NDArray[np.intp], at: int, end: int) -> int:
     """The first of the places (in order) that is not before `at`; `end` where none is."""
     found = int(np.searchsorted(places, at))
     return int(places[found]) if found < len(places) else end

@@ -17,8 +17,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import NDArray
 from .detect import samples_of, smoothing_factor
 from .intervals import rate, share
 from .keys import I64
@@ -33,7 +33,7 @@ MIN_MS = (0.0, 20.0, 40.0, 60.0, 100.0, 200.0, 400.0)
 REFRACTORY_MS = (500.0, 1000.0, 2000.0)
 
 
-Truth = npt.NDArray[np.int8]
+Truth = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,6 @@ def median_s(outcome: Outcome) -> float:
     return float(np.median(outcome.latencies_s)) if outcome.latencies_s else float("inf")
 
 
-def _stretches(mask: npt.NDArray[np.bool_]) -> tuple[I64, I64]:
+def _stretches(mask: NDArray[np.bool_]) -> tuple[I64, I64]:
     edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import edge_rnn
-from edge_rnn.arrays import Array, pack_arrays, pack_zip
+from edge_rnn.arrays import Array, pack_arrays
 from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import Bundle, parse_bundle
 from edge_rnn.engine import State
@@ -25,6 +25,7 @@ from edge_rnn.manifest import Channel, DetectorParams, GapPolicy, Manifest
 from edge_rnn.onnx_metadata import metadata_of
 from edge_rnn.parity import STEPS, Report, verify
 from edge_rnn.probe import SEED, saturate
+from edge_rnn.stored_zip import pack_zip
 
 from .verify import torch_reference
 

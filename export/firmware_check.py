@@ -24,8 +24,9 @@ from edge_rnn.engine import F32, State
 from edge_rnn.engines.integer import IntegerEngine, quantize_input
 from edge_rnn.engines.numpy import NumpyEngine, reference_state
 from edge_rnn.errors import UsageError
+from edge_rnn.golden import close
 from edge_rnn.graph import Graph
-from edge_rnn.parity import RESTART, close
+from edge_rnn.parity import RESTART
 from edge_rnn.probe import probe
 
 from .boards import GENERIC, boards

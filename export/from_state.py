@@ -20,8 +20,9 @@ from edge_rnn.arrays import Array
 from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine
 from edge_rnn.errors import DataError, UsageError
+from edge_rnn.golden import close
 from edge_rnn.graph import Activation, Graph, Kind
-from edge_rnn.parity import STEPS, Progress, close
+from edge_rnn.parity import STEPS, Progress
 
 from .exporting import Exported, export_source
 from .source import from_graph, normalisation, samples_of

@@ -19,8 +19,8 @@ from edge_rnn.engine import State
 from edge_rnn.engines.attention import EPSILON
 from edge_rnn.engines.numpy import NumpyEngine
 from edge_rnn.errors import UsageError
+from edge_rnn.golden import close
 from edge_rnn.graph import Activation, Graph
-from edge_rnn.parity import close
 
 from .follow import Call, follow, tensors
 from .torch_engine import one_thread

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_rnn.arrays import pack_zip, unpack_zip
 from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import parse_bundle
 from edge_rnn.detect import softmax
 from edge_rnn.errors import DataError
 from edge_rnn.manifest import DetectorParams
 from edge_rnn.model import Model
+from edge_rnn.stored_zip import pack_zip, unpack_zip
 from edge_rnn.tune import SMOOTH_MS, Outcome, Take, choose, frontier, median_s, quickest, search
 
 from .datasets import Recordings

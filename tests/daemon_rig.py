@@ -16,11 +16,11 @@ import numpy as np
 from edge_rnn.export.bundle_writer import Facts, build_bundle
 from int8_models import random_graph
 
-from edge_rnn.arrays import pack_zip, unpack_zip
 from edge_rnn.daemon.records import record, stream_name
 from edge_rnn.graph import Layer
 from edge_rnn.manifest import Channel
 from edge_rnn.model import load
+from edge_rnn.stored_zip import pack_zip, unpack_zip
 
 HERE = Path(__file__).parent
 DETECTOR = {"smooth_ms": 40.0, "enter": 0.5, "exit": 0.3, "min_ms": 20.0, "refractory_ms": 60.0}

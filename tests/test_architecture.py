@@ -13,7 +13,7 @@ LEVELS = [
     {"graph"},
     {"manifest"},
     {"bundle", "engine", "onnx_scan"},
-    {"engines", "detect", "tracks", "faults", "probe", "parity"},
+    {"engines", "detect", "tracks", "faults", "probe", "golden", "parity"},
     {"gaps"},
     {"stream"},
     {"model"},

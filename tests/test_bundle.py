@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_models import golden_graph, read_golden
 
-from edge_rnn.arrays import pack_arrays, pack_zip, unpack_arrays, unpack_zip
+from edge_rnn.arrays import pack_arrays, unpack_arrays
 from edge_rnn.bundle import MAX_BUNDLE_BYTES, parse_bundle, read_bundle
 from edge_rnn.errors import BundleError, ParityError
 from edge_rnn.model import from_bundle
+from edge_rnn.stored_zip import pack_zip, unpack_zip
 
 FLOAT = build_bundle(float_graph("lstm"), facts_of(float_graph("lstm")))
 INT8 = build_bundle(

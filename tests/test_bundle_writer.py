@@ -17,13 +17,13 @@ from int8_models import golden_graph, read_golden
 
 import edge_rnn
 from edge_rnn import parity
-from edge_rnn.arrays import unpack_zip
 from edge_rnn.atomic import write_atomically
 from edge_rnn.bundle import parse_bundle, read_bundle
 from edge_rnn.engine import State
 from edge_rnn.engines.integer import IntegerEngine
 from edge_rnn.engines.numpy import NumpyEngine
 from edge_rnn.errors import DataError, ParityError, UsageError
+from edge_rnn.stored_zip import unpack_zip
 
 FLOAT, INT8 = float_graph("gru"), golden_graph(read_golden("GRU2"))
 

@@ -12,11 +12,11 @@ from edge_rnn.export.source import calibration_of, from_checkpoint, samples_of
 from float_models import facts_of, float_graph
 
 import edge_rnn
-from edge_rnn import parity
-from edge_rnn.arrays import pack_zip, unpack_zip
+from edge_rnn import golden
 from edge_rnn.bundle import read_bundle
 from edge_rnn.cli.main import main
 from edge_rnn.errors import BundleError, UsageError
+from edge_rnn.stored_zip import pack_zip, unpack_zip
 
 MODELS = Path(__file__).parent / "models"
 GRU = MODELS / "watch_gru32.pt"
@@ -158,7 +158,7 @@ def test_import_on_the_command_line(tmp_path, capsys):
 
 def test_verify_exits_4_for_a_difference_and_still_gives_its_json(exported, monkeypatch, capsys):
     tolerance = -1.0  # nothing is within it
-    monkeypatch.setattr(parity, "TOLERANCE", tolerance)
+    monkeypatch.setattr(golden, "TOLERANCE", tolerance)
     assert main(["verify", str(exported["float32"].path), "--engine", "numpy", "--steps", "20", "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["ok"] is False
     assert main(["verify", str(exported["float32"].path), "--engine", "numpy", "--steps", "20"]) == 4
@@ -208,7 +208,7 @@ def test_a_bundle_of_format_1_is_readable_for_ever(precision, engine):
     model = edge_rnn.load(path, engine)  # proves itself on the golden stream
     assert model.manifest.title == "format1@1.0.0"
     assert model.manifest.format == 1
-    assert parity.compare_golden(read_bundle(path), model.engine).ok
+    assert golden.compare_golden(read_bundle(path), model.engine).ok
 
 
 def test_a_bundle_of_another_major_format_is_refused():

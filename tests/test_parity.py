@@ -15,6 +15,7 @@ from edge_rnn.engine import State
 from edge_rnn.engines.numpy import NumpyEngine, open_graph
 from edge_rnn.engines.steps import bind_step, run_by_steps
 from edge_rnn.errors import MissingExtra, ParityError, UsageError
+from edge_rnn.golden import Agreement, close, compare_golden, count_step, self_test
 
 FLOAT, INT8 = float_graph("gru"), golden_graph(read_golden("GRU"))
 
@@ -101,9 +102,9 @@ def test_a_float_engine_may_differ_within_tolerance_and_no_further(bundles, monk
 
 def test_a_logit_that_cancels_is_compared_with_the_largest_of_its_step():
     expected = np.array([[1000.0, 0.001], [1.0, 0.001], [0.0, 0.0]])
-    assert parity.close(expected + 0.05, expected).tolist() == [True, False, False]
-    assert parity.close(expected + 9e-5, expected).all()
-    assert not parity.close(expected * np.nan, expected).any()
+    assert close(expected + 0.05, expected).tolist() == [True, False, False]
+    assert close(expected + 9e-5, expected).all()
+    assert not close(expected * np.nan, expected).any()
 
 
 def test_nan_from_a_float_engine_is_a_difference_and_still_json(bundles, monkeypatch):
@@ -117,23 +118,23 @@ def test_nan_from_a_float_engine_is_a_difference_and_still_json(bundles, monkeyp
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_the_self_test_finds_a_wrong_engine_and_names_the_step(bundles, precision):
     bundle = bundles[precision]
-    parity.self_test(bundle, open_graph(bundle.graph))
+    self_test(bundle, open_graph(bundle.graph))
     with pytest.raises(ParityError, match="from golden step 31"):
-        parity.self_test(bundle, Faulty(bundle.graph, lambda state, out: out.fill(3), 31))
-    parity.self_test(bundle, Faulty(bundle.graph, lambda state, out: out.fill(3), 32))
+        self_test(bundle, Faulty(bundle.graph, lambda state, out: out.fill(3), 31))
+    self_test(bundle, Faulty(bundle.graph, lambda state, out: out.fill(3), 32))
 
 
 def test_a_wrong_final_state_alone_is_found_on_the_golden_stream(bundles):
     bundle = bundles["int8"]
-    agreement = parity.compare_golden(bundle, Faulty(bundle.graph, one_off_in_the_state, 255))
+    agreement = compare_golden(bundle, Faulty(bundle.graph, one_off_in_the_state, 255))
     assert agreement.first_divergent_step == 255
 
 
 def test_logits_beyond_what_float32_holds_are_compared_as_integers(bundles):
     """2^25 and 2^25 + 1 are one float32."""
-    agreement = parity.Agreement()
+    agreement = Agreement()
     big = np.array([1 << 25], np.int32)
-    parity._count(agreement, INT8, big + 1, big, ())
+    count_step(agreement, INT8, big + 1, big, ())
     assert not agreement.ok
     assert agreement.max_abs_err == 2.0**-16
 
@@ -188,6 +189,6 @@ def test_the_report_has_the_promised_form(bundles):
 def test_verify_leaves_an_engine_without_a_state(bundles):
     """Two verifications of one engine give the same: nothing is carried over."""
     engine = open_graph(INT8)
-    first, second = (parity.compare_golden(bundles["int8"], engine) for _ in range(2))
+    first, second = (compare_golden(bundles["int8"], engine) for _ in range(2))
     assert first == second
     assert State(INT8.states).to_bytes() == bytes(sum(s.width * 4 for s in INT8.states))

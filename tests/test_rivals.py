@@ -17,7 +17,7 @@ from edge_rnn.export.torch_engine import TorchEngine
 from float_models import RIVALS, facts_of, float_graph
 
 import edge_rnn
-from edge_rnn.arrays import pack_arrays, pack_zip, unpack_arrays, unpack_zip
+from edge_rnn.arrays import pack_arrays, unpack_arrays
 from edge_rnn.bundle import parse_bundle
 from edge_rnn.cli.main import main
 from edge_rnn.engine import State, engines_for, open_engine
@@ -25,6 +25,7 @@ from edge_rnn.engines import native
 from edge_rnn.errors import BundleError, SnapshotError, UsageError
 from edge_rnn.layer import INT8_KINDS
 from edge_rnn.model import from_bundle
+from edge_rnn.stored_zip import pack_zip, unpack_zip
 
 ENGINES = ("numpy", "onnxruntime")
 STEPS = 150

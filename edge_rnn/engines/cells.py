@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..arrays import Array
+from ..arrays import Array, NDArray
 from ..layer import Layer
 
-Float = npt.NDArray[np.floating[Any]]
+Float = NDArray[np.floating[Any]]
 Weights = dict[str, Array]
 
 

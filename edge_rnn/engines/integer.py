@@ -10,9 +10,8 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-from ..arrays import Array
+from ..arrays import Array, NDArray
 from ..engine import F32, I16, I32, State, Step
 from ..errors import UsageError
 from ..graph import Graph, Layer
@@ -102,7 +101,7 @@ def sat32(v: I64) -> I64:
 class Matrix(Value):
     """An int8 matrix with a multiplier m for each row and one shift S for all."""
 
-    columns: npt.NDArray[np.float64]
+    columns: NDArray[np.float64]
     """(inputs, rows). Float64 holds every partial sum exactly (|sum| < 2^31, an obligation), and BLAS is fast."""
     m: I64
     shift: int

@@ -6,9 +6,10 @@ The table is the contract, a constant rather than a formula: two mathematical li
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-I64 = npt.NDArray[np.int64]
+from ..arrays import NDArray
+
+I64 = NDArray[np.int64]
 
 ONE_Q23 = 1 << 23
 
