@@ -23,7 +23,7 @@ from .progress import Progress, show_nothing
 from .progress import show_bar as show_bar
 from .run import checkpoint_of
 from .run_folder import write_json
-from .train import one_thread
+from .train import repeatable
 
 PARTS = 20
 """The loss is told, and drawn, as the mean of so many parts of the training."""
@@ -37,6 +37,8 @@ class TrainedEvents:
     accuracy: float
     held_out: tuple[str, ...]
     seconds: float
+    int8: bool
+    """Whether the network has an exact integer form to export."""
 
 
 def train_for_events(
@@ -64,7 +66,7 @@ def train_for_events(
     losses: list[float] = []
     steps = opened.recipe.steps
     began = time.perf_counter()
-    with one_thread(seed), progress(PARTS, max(1, steps // PARTS)) as shown:
+    with repeatable(seed), progress(PARTS, max(1, steps // PARTS)) as shown:
 
         def on_step(loss: float) -> None:
             losses.append(loss)
@@ -87,7 +89,8 @@ def train_for_events(
     counts = score.confusion(len(opened.train.classes))
     plot_confusion(counts, opened.train.classes, path / "confusion.png", title)
     checkpoint.save(path / "checkpoint.pt")
-    return TrainedEvents(path / "checkpoint.pt", score.accuracy, opened.held_out.subjects, seconds)
+    people, int8 = opened.held_out.subjects, network.exact
+    return TrainedEvents(path / "checkpoint.pt", score.accuracy, people, seconds, int8)
 
 
 def _training(opened: EventData, seed: int, metrics: Mapping[str, float]) -> dict[str, object]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from edge_rnn.errors import BundleError, UsageError
 from edge_rnn.graph import Graph, Layer
+from edge_rnn.layer import INT8_KINDS
 
 from .architectures import layers_of
 from .torch_layers import EVERY, arrays_of, fresh, numpy_of, run
@@ -96,6 +97,11 @@ class Network(nn.Module):
     def sees_a_window(self) -> bool:
         """Whether a logit is of one window, so that a sequence's last logit is worth as much as all of them."""
         return any(layer.kind == "window" for layer in self.graph_layers)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the network has an exact integer form (docs/numeric.md)."""
+        return all(layer.kind in INT8_KINDS for layer in self.graph_layers)
 
     def forward(self, x: Tensor, *state: Tensor, steps: slice = EVERY) -> tuple[Tensor, ...]:
         """`(y, *state)` from x (B, T, I) and states (B, width): y (B, T, C) logits; no state given means zeros.

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from edge_rnn.errors import UsageError
-from edge_rnn.layer import INT8_KINDS
 
 from .augment import find_axes
 from .datasets import Recordings, check_trainable, statistics
@@ -31,6 +30,7 @@ from .qat import Rounded
 from .recipes import FEW_UPDATES, LEAST_UPDATES, DataSet, Recipe, open_dataset
 from .run import Plan, Run, begin, finish
 from .run_folder import Interrupted, RunFolder
+from .torch_engine import one_thread
 from .torch_layers import EVERY, LAST
 
 
@@ -91,7 +91,7 @@ def train(
     check_trainable(dataset.train)
     stats = statistics(dataset.train)
     folder = RunFolder(Path(out), plan.to_json())
-    with one_thread(seed):
+    with repeatable(seed):
         run = begin(plan, stats)
         rounded = Rounded(run.network, qat, stats["max_abs"], dataset.train.lsb()) if qat else None
         if resume:
@@ -112,8 +112,7 @@ def train(
     seconds = sum(epoch["seconds"] for epoch in run.history)
     path, kept = folder.path / "checkpoint.pt", run.best_epoch + 1
     told = (*_too_short(run.epoch, updates), *(watched.warnings() if watched else ()))
-    int8 = all(layer.kind in INT8_KINDS for layer in run.network.graph_layers)
-    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, updates, told, int8)
+    return Trained(folder.path, path, score.accuracy, seconds, kept, run.epoch, updates, told, run.network.exact)
 
 
 def _fit(
@@ -203,13 +202,8 @@ def _validate(plan: Plan, network: Network | Rounded) -> Scores:
 
 
 @contextmanager
-def one_thread(seed: int) -> Iterator[None]:
+def repeatable(seed: int) -> Iterator[None]:
     """One CPU thread and a seeded global generator (dropout draws from it); both given back afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,6 +1,7 @@
 """`edge-rnn train` as a person or a script calls it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -71,6 +72,9 @@ def test_people_who_are_held_back_are_there_for_tune(folder, tmp_path, capsys):
     captured = capsys.readouterr()
     assert edge_rnn.load(tuned).manifest.tuning["subjects"] == ["p1"]
     assert "1000 false alarms an hour are shared by 2 labels: at most 500 each" in captured.err
+    shares = [float(share) for share in re.findall(r"\((\S+) % \[", captured.out)]
+    assert len(shares) == 2
+    assert ("learns when something begins" in captured.err) == (min(shares) < 80)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,17 @@ def test_an_event_model_goes_all_the_way_from_recordings_to_events(tmp_path, cap
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["type"] for line in lines} == {"start", "event"}
     assert all(line["label"] == "jump" for line in lines)
+
+
+@pytest.mark.parametrize(("arch", "precision"), [("gru", "int8"), ("transformer", "float32")])
+def test_a_person_who_trains_for_events_is_told_what_comes_next(folder, tmp_path, capsys, arch, precision):
+    quick = ["--arch", arch, "--hidden", "4", "--set", "steps=3", "--set", "chunk=20", "--set", "lanes=4"]
+    assert main(["train", str(folder), "--events", "swing", *quick, "--out", str(tmp_path / "run")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "of the samples right on people held out: p2" in captured.err
+    assert f"next: edge-rnn export {tmp_path}/run/checkpoint.pt --precision {precision}" in captured.err
+    assert f"then: edge-rnn tune model.ernn {folder} --people unseen" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from ..errors import UsageError
 DATA = "Continuous labelled recordings: .npz or a folder; hapt, hapt-test."
 MERGE = "Take the data's classes A, B as the label NEW; default: as the training did."
 PEOPLE = "Only these people, separated by commas; unseen: those the bundle was not trained on."
+ENOUGH = 0.8
+"""Share of events found below which `train --events` is worth a word."""
 EARLY = "Seconds before an onset that still count as found."
 
 
@@ -84,8 +86,7 @@ def tune(
     if as_json:
         print(json.dumps({"bundle": str(target), "labels": figures}))
         return
-    for name, figure in figures.items():
-        print(_line(name, figure))
+    _tell(model, figures)
 
 
 def score(
@@ -118,8 +119,7 @@ def score(
         about = {"bundle": str(bundle), "subjects": list(recordings.subjects), "recorded_hours": round(hours, 3)}
         print(json.dumps({**about, "labels": figures}))
         return
-    for name, figure in figures.items():
-        print(_line(name, figure))
+    _tell(model, figures)
 
 
 def _read(model: Any, data: str, merge: str, people: str, allow_seen: bool) -> Any:
@@ -145,6 +145,20 @@ def _params(tuned: Any) -> dict[str, float]:
     from dataclasses import asdict
 
     return asdict(tuned.chosen.params)
+
+
+def _tell(model: Any, figures: dict[str, dict[str, Any]]) -> None:
+    """The figures for people, and what to do where a network that learned windows misses events."""
+    for name, figure in figures.items():
+        print(_line(name, figure))
+    missed = [name for name, figure in figures.items() if figure["recall"] < ENOUGH]
+    if missed and not (model.manifest.training or {}).get("events"):
+        options = " ".join(f"--events {name}" for name in missed)
+        print(
+            f"many events were missed: this network learned windows; `edge-rnn train DATA {options}` learns when "
+            "something begins (docs/detection.md)",
+            file=sys.stderr,
+        )
 
 
 def _line(name: str, f: dict[str, Any]) -> str:
