@@ -10,7 +10,7 @@ from edge_rnn.export.datasets import UNKNOWN, Recordings, merge
 from edge_rnn.export.event_lanes import EventLanes
 from edge_rnn.export.event_recipes import EventRecipe
 from edge_rnn.export.events import train_events
-from edge_rnn.export.train import one_thread
+from edge_rnn.export.train import repeatable
 
 from edge_rnn.tune import Take
 
@@ -56,7 +56,7 @@ def test_lanes_stay_inside_a_recording_and_score_nothing_right_after_a_start():
 def test_training_is_the_same_twice_and_learns_something():
     data = merge(recordings(), "move", ["up", "down"])
     recipe = EventRecipe(steps=30, lanes=8, chunk=64)
-    with one_thread(0):
+    with repeatable(0):
         one, two = (train_events(data, ["move"], hidden=4, recipe=recipe) for _ in range(2))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
