@@ -180,7 +180,7 @@ def as_sample(sample: Any, inputs: int, reach: float = LARGEST) -> F32:
 
 
 def as_samples(samples: Any, inputs: int, ndim: int) -> F32:
-    """Numbers as contiguous float32 whose last axis is I; raises UsageError for other shapes and kinds."""
+    """Numbers as contiguous, aligned float32 whose last axis is I; raises UsageError for other shapes and kinds."""
     try:
         x = np.asarray(samples)
     except (ValueError, TypeError) as error:  # rows of different lengths
@@ -191,4 +191,5 @@ def as_samples(samples: Any, inputs: int, ndim: int) -> F32:
         form = ", ".join(["T"] * (ndim - 1) + [str(inputs)])
         raise UsageError(f"samples of shape ({form}) were expected, got {x.shape}: check the channels")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(x, np.float32)
+        plain = np.ascontiguousarray(x, np.float32)
+    return plain if plain.flags.aligned else plain.copy()  # a view into bytes may begin anywhere

@@ -18,8 +18,9 @@ from edge_rnn.engines.native import _KINDS
 from .float_models import RIVALS, STACKS
 from .float_models import float_graph as float_stack
 from .int8_models import GOLDEN_NAMES, KINDS, random_graph, random_layers
-from .kernel_files import CC, HOST, PORTABLE, ROOT, SANITIZE_SIMD, compile_kernel, model_bytes
-from .test_kernel import golden_file, run
+from .kernel_files import CC, HOST, PORTABLE, ROOT, SANITIZE_SIMD, compile_kernel, model_bytes, replay_file
+from .test_kernel import golden_file, own_golden_file, run
+from .test_numeric import OWN_GOLDEN
 
 pytestmark = pytest.mark.skipif(CC is None, reason="gcc is not installed: the kernel cannot be compiled")
 PROGRAMS = ROOT / "tests" / "c"
@@ -97,11 +98,23 @@ def test_no_weights_and_no_states_lead_any_variant_astray(fuzz, seeds, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
+@pytest.mark.parametrize("name", [*GOLDEN_NAMES, *OWN_GOLDEN])
 def test_every_variant_is_clean_under_sanitizers(fuzz, tmp_path, name):
-    lines = run(fuzz.parent / "replay", golden_file(tmp_path / name, name)).splitlines()
+    make, steps = (golden_file, 3000) if name in GOLDEN_NAMES else (own_golden_file, 600)
+    lines = run(fuzz.parent / "replay", make(tmp_path / name, name)).splitlines()
     assert len(lines) >= 2
-    assert all("3000 steps agree" in line for line in lines)
+    assert all(f"{steps} steps agree" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stack", [*STACKS, *RIVALS])
+def test_every_float_variant_is_clean_under_sanitizers(fuzz, tmp_path, stack):
+    """Every kind of layer; the values are test_kernel's."""
+    graph = float_stack(stack)
+    x = np.random.default_rng(1).normal(0, 3, (600, 3)).astype(np.float32)
+    lines = run(fuzz.parent / "replay", replay_file(tmp_path / stack, graph, x)).splitlines()
+    assert len(lines) >= 2
+    assert all("600 steps agree" in line for line in lines)
 
 
 def test_no_arguments_of_the_binding_end_the_process():

@@ -11,7 +11,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edge_rnn.engine import State
+from edge_rnn.engine import State, as_samples
 from edge_rnn.engines import native
 from edge_rnn.engines.numpy import NumpyEngine, open_graph, reference_state
 from edge_rnn.errors import UsageError
@@ -379,3 +379,14 @@ class TestKernelRefuses:
                 kernel.run(*call)
         with pytest.raises(ValueError, match="integers"):
             kernel.step_int(x.astype(np.int16), state.arrays, out.astype(np.int32))
+
+
+def test_samples_that_begin_at_an_odd_byte_reach_an_engine_aligned():
+    """A view into a frame's bytes may be contiguous and still not lie where C may read floats."""
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    odd = np.frombuffer(b"\0" + x.tobytes(), np.float32, offset=1).reshape(4, 3)
+    assert not odd.flags.aligned
+    taken = as_samples(odd, 3, 2)
+    assert taken.flags.aligned
+    assert np.array_equal(taken, x)
+    assert as_samples(x, 3, 2) is x

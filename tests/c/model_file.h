@@ -52,18 +52,27 @@ static void read_graph(ernn_host_graph *graph) {
     }
 }
 
-/* The canonical states of one stream in one block of memory; returns its bytes, pointers[] point into it. */
-static size_t place_states(const ernn_host_graph *graph, uint8_t *memory, uint8_t **pointers) {
+/* The states of one stream in one block of memory, each aligned as its numbers ask, between them zeros; returns its bytes,
+ * pointers[] point into it. With `from`, the numbers of each are read from there.
+ */
+static size_t place_states(const ernn_host_graph *graph, uint8_t *memory, uint8_t **pointers, FILE *from) {
     size_t total = 0;
     for (unsigned l = 0, n = 0; l < graph->layers; l++) {
         ernn_state_form form[ERNN_LAYER_STATES];
         const unsigned count = ernn_states_of(graph->precision, &graph->layer[l], form);
         for (unsigned j = 0; j < count; j++) {
-            if (memory) pointers[n++] = memory + total;
-            total += form[j].width * (form[j].format == 'h' ? 2u : 4u);
+            const size_t bytes = form[j].width * (form[j].format == 'h' ? 2u : 4u);
+            if (pointers) pointers[n++] = memory + total;
+            if (from && fread(memory + total, 1, bytes, from) != bytes) {
+                fprintf(stderr, "the model file is short\n");
+                exit(2);
+            }
+            total += (bytes + 3) / 4 * 4;
         }
     }
     return total;
 }
+
+static size_t states_bytes(const ernn_host_graph *graph) { return place_states(graph, NULL, NULL, NULL); }
 
 #endif

@@ -22,8 +22,8 @@ int main(int argc, char **argv) {
     ernn_packed *model = aligned(header.bytes);
     isa->pack(&graph, &header, (uint8_t *)model);
     uint8_t *scratch = aligned(header.scratch_bytes + header.bound_bytes), *pointers[ERNN_LAYER_STATES * ERNN_MAX_LAYERS];
-    uint8_t *state = calloc(1, place_states(&graph, NULL, NULL) + 1);
-    place_states(&graph, state, pointers);
+    uint8_t *state = calloc(1, states_bytes(&graph) + 1);
+    place_states(&graph, state, pointers, NULL);
     float *x = calloc(header.inputs, sizeof *x), *y = calloc(header.outputs, sizeof *y);
     isa->bind(model, scratch, pointers);
     for (long n = atol(argv[3]); n; n--) {
