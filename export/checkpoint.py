@@ -6,8 +6,7 @@ The keys on disk are the fields here, with `format` = 1 and `network` = the spec
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from edge_rnn.arrays import Array
+from edge_rnn.atomic import write_atomically
 from edge_rnn.errors import DataError, EdgeRnnError
 from edge_rnn.looks import TORCH, ZIP, kind_of
 
@@ -103,20 +103,12 @@ class Checkpoint:
 
 
 def save_atomically(plain: dict[str, Any], path: str | Path) -> None:
-    """torch.save beside the target, flush to disk, rename over it."""
+    """torch.save, to a file that is whole or not there; folders are made."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(plain, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    stream = io.BytesIO()
+    torch.save(plain, stream)
+    write_atomically(target, stream.getvalue())
 
 
 def load_plain(path: str | Path, what: str) -> dict[str, Any]:

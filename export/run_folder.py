@@ -6,13 +6,13 @@ Files are written whole or not at all. An interrupted run leaves no checkpoint.p
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_rnn.atomic import write_atomically
 from edge_rnn.errors import DataError, EdgeRnnError, UsageError
 
 from .checkpoint import Checkpoint, load_plain, save_atomically
@@ -108,6 +108,4 @@ class RunFolder:
 
 def write_json(path: Path, value: object, indent: int | None = 1) -> None:
     """A file that is whole or not there."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_atomically(path, f"{json.dumps(value, indent=indent)}\n".encode())

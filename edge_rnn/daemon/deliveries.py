@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 TIMEOUT_SECONDS = 10.0
-SLICE_SECONDS = 0.2
 
 
 def numbered(line: Waiting) -> str:
