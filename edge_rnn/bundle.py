@@ -15,7 +15,7 @@ from .arrays import Array, unpack_arrays
 from .errors import BundleError
 from .graph import Graph
 from .hashes import sha256
-from .looks import BUNDLE, TORCH, ZIP, looks_like
+from .looks import BUNDLE, RECORDING, TORCH, ZIP, looks_like
 from .manifest import Manifest
 from .stored_zip import unpack_zip
 from .value import Value
@@ -95,6 +95,7 @@ def _members(blob: bytes, what: str) -> dict[str, bytes]:
         if kind in (BUNDLE, ZIP):
             raise
         todo = f"of a checkpoint edge-rnn export {what} makes one" if kind == TORCH else "edge-rnn export makes one"
+        todo = "--source takes it" if kind == RECORDING else todo
         raise BundleError(f"{what} is {kind}, expected a bundle (.ernn): {todo}") from error
     return members
 

@@ -64,7 +64,10 @@ def lines(found: dict[str, Any]) -> str:
         ("state", f"{states}: {found['state_bytes']} bytes" if states else "none"),
         ("sees", f"the last {field} samples, {field / found['rate_hz']:.2f} s" if field else "all samples there were"),
         ("warm-up", f"{found['warmup_samples']} samples, {seconds:.2f} s"),
-        ("gaps", "up to {short} samples {on_short}, up to {long} degraded, then {on_long}".format(**found["gap"])),
+        (
+            "gaps",
+            "up to {short} samples {on_short}, up to {long} without detection, then {on_long}".format(**found["gap"]),
+        ),
         ("model digest", found["model_digest"]),
         ("bundle digest", found["bundle_digest"]),
     ]
