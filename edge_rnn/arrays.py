@@ -49,12 +49,13 @@ def _read_npy(payload: bytes, what: str) -> Array:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=4096)
     except Exception as error:  # numpy raises many kinds on a hostile header
         raise BundleError(f"{what} has no readable array header: {error}") from error
-    body = payload[stream.tell() :]
+    begin = stream.tell()
     if dtype.kind not in "iuf" or fortran or any(n < 0 for n in shape):
         raise BundleError(f"{what} holds {dtype} (fortran={fortran}), expected plain C-ordered numbers")
     count = 1
     for n in shape:
         count *= n
-    if count * dtype.itemsize != len(body):
-        raise BundleError(f"{what} claims shape {shape} of {dtype} but holds {len(body)} bytes")
-    return np.frombuffer(body, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    size = len(payload) - begin
+    if count * dtype.itemsize != size:
+        raise BundleError(f"{what} claims shape {shape} of {dtype} but holds {size} bytes")
+    return np.frombuffer(payload, dtype, count, begin).reshape(shape).astype(dtype.newbyteorder("="))

@@ -29,6 +29,7 @@ class Bundle(Value):
 
     manifest: Manifest
     graph: Graph
+    golden_bytes: bytes
     file: bytes
 
     def __repr__(self) -> str:
@@ -50,7 +51,7 @@ class Bundle(Value):
 
         An int8 file holds `y_q` alone: its y is y_q / 65536.
         """
-        return _read_golden(unpack_zip(self.file, "the bundle")["golden.npz"], self.graph)
+        return _read_golden(self.golden_bytes, self.graph)
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -81,7 +82,7 @@ def parse_bundle(blob: bytes, what: str = "bundle") -> Bundle:
         raise BundleError(f"{what}: the manifest's input.sx is not that of its weights: export it again")
     if graph.states != manifest.states:
         raise BundleError(f"{what}: the manifest's states are not those of its layers")
-    return Bundle(manifest, graph, blob)
+    return Bundle(manifest, graph, members["golden.npz"], blob)
 
 
 def _members(blob: bytes, what: str) -> dict[str, bytes]:

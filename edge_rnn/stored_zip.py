@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from .errors import BundleError
 from .looks import looks_like
+from .value import Value
 
 MAX_MEMBERS = 1024
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -26,7 +26,7 @@ _PLAIN = _UTF8 | 1 << 3
 """Flags a stored member may have: a name beyond ASCII, and sizes that stand behind it as well."""
 
 
-class _Entry(NamedTuple):
+class _Entry(Value):
     name: str
     flags: int
     method: int

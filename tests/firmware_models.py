@@ -11,7 +11,6 @@ from edge_rnn.engine import State
 from edge_rnn.engines.numpy import open_graph
 from edge_rnn.graph import Graph
 from edge_rnn.manifest import Channel, GapPolicy, Manifest
-from edge_rnn.stored_zip import pack_zip
 
 
 def bundle_of(graph: Graph, peak: float = 4.0, labels: tuple[str, ...] | None = None, name: str = "test") -> Bundle:
@@ -34,7 +33,7 @@ def bundle_of(graph: Graph, peak: float = 4.0, labels: tuple[str, ...] | None = 
     else:
         engine.run(x, state, golden["y"])
     golden |= {f"state.{s.name}": a[0] for s, a in zip(graph.states, state.arrays, strict=True)}
-    return Bundle(manifest, graph, pack_zip({"golden.npz": pack_arrays(golden)}))
+    return Bundle(manifest, graph, pack_arrays(golden), b"")
 
 
 def golden_truth(golden: dict, graph: Graph) -> Truth:
