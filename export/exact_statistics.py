@@ -18,12 +18,16 @@ from edge_rnn.layer import STATISTICS
 
 from .calibration import F64, HEADROOM, Calibration, trace
 
-COARSEST = 64.0
-"""A code may stand for so many times more than its range asks: nine bits of the fifteen are left."""
+COARSEST = 16.0
+"""A code may stand for so many times more than its range asks: eleven bits of the fifteen are left."""
 FINEST = 1 / 256
 """And for no less than this share of an input's code, beyond which there is nothing to tell."""
 MOVES = ("mean", "min", "max")
 """Statistics that move with a channel's mean."""
+
+
+Codes = Mapping[int, F64]
+"""For each statistics layer by its index: what a code of each output (5 C,) is to the float twin."""
 
 
 class Unit(NamedTuple):
@@ -43,22 +47,29 @@ class Unit(NamedTuple):
         return Unit(*(np.tile(values, channels // len(values)) for values in self))
 
 
-def choose_codes(graph: Graph, calibration: Calibration) -> Mapping[int, F64]:
-    """For each statistics layer by its index: what a code of each output (5 C,) is to the float twin.
+def choices(graph: Graph, calibration: Calibration) -> list[Codes]:
+    """The codes worth a try: with the columns of the next matrix made alike, or by the range alone as qat.py has them.
 
-    Raises UsageError for statistics of channels that mix inputs of unlike scales.
+    One that is empty where no layer is of statistics. Raises UsageError for channels that mix inputs of unlike scales.
     """
-    found: dict[int, F64] = {}
+    by_range = range_codes(graph, calibration)
+    return [alike_columns(graph, by_range), by_range] if by_range else [by_range]
+
+
+def range_codes(graph: Graph, calibration: Calibration) -> Codes:
+    """A code for 1 / 32767 of 1.25 times the largest size on calibration samples."""
     if all(layer.kind != "statistics" for layer in graph.layers):
-        return found
+        return {}
     _check_scales(graph)
     x, valid = calibration.blocks(len(calibration.samples))
-    for index, activation in enumerate(trace(graph, x).activations):
-        if graph.layers[index].kind == "statistics":
-            largest = np.maximum(np.abs(activation[valid]).max(axis=0), 1e-9)
-            heights = _columns(graph, index) * largest
-            found[index] = HEADROOM * largest / 32767 * np.clip(heights.max() / heights, 1, COARSEST)
-    return found
+    activations = {i: a for i, a in enumerate(trace(graph, x).activations) if graph.layers[i].kind == "statistics"}
+    return {i: HEADROOM * np.maximum(np.abs(a[valid]).max(axis=0), 1e-9) / 32767 for i, a in activations.items()}
+
+
+def alike_columns(graph: Graph, by_range: Codes) -> Codes:
+    """Coarser where that brings a column of the next matrix no higher than its highest: one scale serves a row."""
+    heights = {index: _columns(graph, index) * codes for index, codes in by_range.items()}
+    return {i: codes * np.clip(heights[i].max() / heights[i], 1, COARSEST) for i, codes in by_range.items()}
 
 
 def _columns(graph: Graph, index: int) -> F64:

@@ -20,6 +20,8 @@ from edge_rnn.graph import Graph
 from .calibration import F64, Calibration, run_integers, trace
 
 MODES = ("auto", "range", "lsb")
+KEEP_SAMPLES = ("window", "conv")
+"""As the first layer these keep codes less the mean's."""
 SMALLEST_E, LARGEST_E = -4, 6
 SEARCH_STEPS = 256
 """The search restarts the state so often; it runs the stretches side by side."""
@@ -47,7 +49,7 @@ def choose_input_scale(
     if mode == "lsb" and calibration.lsb is None:
         raise UsageError("input scale lsb needs data that are int16 codes times `scale`, these are not: use auto")
     reach = calibration.reach
-    if graph.layers[0].kind in ("window", "conv"):
+    if graph.layers[0].kind in KEEP_SAMPLES:
         reach = reach + np.abs(graph.arrays["mean"])  # these keep codes less the mean's
     r = code_values(reach, None if mode == "range" else calibration.lsb)
     e = _search(graph, calibration, r, build) if mode == "auto" else np.zeros(graph.inputs, int)

@@ -10,21 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edge_rnn.errors import UsageError
+from edge_rnn.layer import INT8_KINDS
 
-from .input_scale import code_values, equal_columns
+from .exact_statistics import Codes
+from .input_scale import KEEP_SAMPLES, code_values, equal_columns
 from .networks import Network
-from .quantize import LARGEST_WEIGHT
+from .quantize import LARGEST_WEIGHT, row_scales
 from .torch_layers import EVERY
 
 START = 0.75
 """Share of the epochs after which training sees rounded weights; before, the exact ones find their place."""
-
-KINDS = ("dense", "rnn", "gru", "lstm", "fastgrnn")
-"""Layers whose weights are rounded in training; others have an int8 form all the same, by rounding afterwards."""
 
 
 def first_rounded(epochs: int) -> int:
@@ -42,22 +42,41 @@ class Rounded(nn.Module):
     columns: Tensor
 
     def __init__(
-        self, network: Network, bits: int, max_abs: Sequence[float], lsb: Sequence[float] | None = None
+        self,
+        network: Network,
+        bits: int,
+        max_abs: Sequence[float],
+        lsb: Sequence[float] | None = None,
+        codes: Codes | None = None,
     ) -> None:
+        """`max_abs`, `lsb` (I,) as Calibration has them; `codes` is exact_statistics.range_codes of the network."""
         super().__init__()
         if bits not in LARGEST_WEIGHT:
             raise UsageError(f"quantization-aware training takes 8 or 4 bits, got {bits}")
-        strange = [layer.kind for layer in network.graph_layers if layer.kind not in KINDS]
+        strange = [layer.kind for layer in network.graph_layers if layer.kind not in INT8_KINDS]
         if strange:
-            raise UsageError(f"--qat does not know {strange[0]} layers: train the network without it")
+            raise UsageError(f"{strange[0]} layers have no exact int8 form to train for: train without --qat")
         self.network = network
-        self.largest = LARGEST_WEIGHT[bits]
+        self.bits = bits
         self.active = True
         # The first matrix is rounded after the input scales are folded in: what is alike there is what counts.
-        r = code_values(max_abs, lsb)
-        columns = r / network.std.double().numpy()
-        self.register_buffer("columns", torch.from_numpy(columns * 2.0 ** equal_columns(columns)))
-        self.first = next(name for name, p in network.named_parameters() if p.ndim == 2)
+        kinds = [layer.kind for layer in network.graph_layers]
+        first = next(index for index, layer in enumerate(network.graph_layers) if layer.exact_matrices)
+        if "statistics" in kinds[first:]:
+            raise UsageError(
+                "--qat knows statistics of the samples themselves, not of a layer's outputs: train without it"
+            )
+        if "statistics" in kinds:
+            last = max(index for index, kind in enumerate(kinds) if kind == "statistics")
+            columns = (codes or {})[last]
+        else:
+            reach = np.array(max_abs, np.float64)
+            if kinds[0] in KEEP_SAMPLES:
+                reach = reach + np.abs(network.mean.double().numpy())
+            columns = code_values(reach, lsb) / network.std.double().numpy()
+            columns = columns * 2.0 ** equal_columns(columns)
+        self.register_buffer("columns", torch.from_numpy(columns))
+        self.first = next(name for name, p in network.named_parameters() if p.ndim >= 2)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Round in training from START on."""
@@ -76,19 +95,31 @@ class Rounded(nn.Module):
         return {
             name: p + (self._round(name, p.detach()) - p.detach())
             for name, p in self.network.named_parameters()
-            if p.ndim == 2
+            if p.ndim >= 2
         }
 
     @torch.no_grad()
     def settle(self) -> None:
         """Put the rounded weights in the place of the exact ones: the end of training."""
         for name, p in self.network.named_parameters():
-            if p.ndim == 2:
+            if p.ndim >= 2:
                 p.copy_(self._round(name, p))
 
     def _round(self, name: str, w: Tensor) -> Tensor:
-        """One scale a row, as export.quantize.quantize_matrix has it."""
-        columns = self.columns.to(w.dtype) if name == self.first else torch.ones((), dtype=w.dtype)
+        """One scale a row, as export.quantize.quantize_matrix has it; a convolution's row is its taps."""
+        if w.ndim == 3:  # (units, inputs, taps): taps of a unit side by side, the inputs of each together
+            taps = w.transpose(1, 2)
+            return self._round_rows(name, taps.flatten(1)).reshape(taps.shape).transpose(1, 2)
+        return self._round_rows(name, w)
+
+    def _round_rows(self, name: str, w: Tensor) -> Tensor:
+        largest = LARGEST_WEIGHT[self.bits]
+        if name != self.first:
+            scale = (w.abs().amax(dim=1, keepdim=True) / largest).clamp_min(1e-20)
+            return (w / scale).round_() * scale
+        columns = self.columns.to(w.dtype).repeat(w.shape[1] // len(self.columns))
         folded = w * columns
-        scale = (folded.abs().amax(dim=1, keepdim=True) / self.largest).clamp_min(1e-20)
+        finest = folded.abs().amax(dim=1, keepdim=True) / largest
+        coarser = row_scales(folded.double().numpy() * 2.0**15, 2.0**-15, self.bits) / 2.0**15
+        scale = torch.maximum(finest, torch.from_numpy(coarser).to(w.dtype)[:, None]).clamp_min(1e-20)
         return (folded / scale).round_() * scale / columns

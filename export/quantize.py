@@ -7,7 +7,7 @@ how the input scales are chosen is input_scale.py; what is told about it is quan
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +18,15 @@ from edge_rnn.graph import Graph, Layer
 from edge_rnn.layer import INT8_KINDS
 
 from .calibration import F64, HEADROOM, Calibration, trace
-from .exact_statistics import Unit, choose_codes, exact_statistics
+from .exact_statistics import Codes, Unit, choices, exact_statistics
 from .input_scale import InputScale, choose_input_scale
 from .quantize_report import QuantizeReport, measure
 from .rounding import input_moments, round_together
 
 Q15 = 2.0**-15
 LARGEST_WEIGHT = {8: 127, 4: 7}
+ON_GRID = 1e-3
+"""float32 weights are on a grid when they lie so near to it, in codes."""
 COARSEST = 4.0
 """A row's scale grows at most by this to fit the accumulator: two of its eight bits."""
 
@@ -65,19 +67,22 @@ def quantize(
             "export it with --precision float32"
         )
     exponents = choose_exponents(graph, calibration)
-    codes = choose_codes(graph, calibration)
+    tries = choices(graph, calibration)
     moments = input_moments(graph, calibration) if rounding == "together" else None
 
-    def build(sx: Array) -> Graph:
-        return quantize_with(graph, sx, exponents, bits, moments, codes)
+    def made(codes: Codes) -> Quantized:
+        def build(sx: Array) -> Graph:
+            return quantize_with(graph, sx, exponents, bits, moments, codes)
 
-    scale: InputScale = choose_input_scale(graph, calibration, input_scale, build)
-    try:
-        result = build(scale.sx)
-    except BundleError as error:
-        hint = "" if input_scale == "auto" else "; --input-scale auto may find scales that fit"
-        raise UsageError(f"this network cannot be int8: {error}{hint}") from error
-    return Quantized(result, measure(graph, result, calibration, scale))
+        scale: InputScale = choose_input_scale(graph, calibration, input_scale, build)
+        try:
+            result = build(scale.sx)
+        except BundleError as error:
+            hint = "" if input_scale == "auto" else "; --input-scale auto may find scales that fit"
+            raise UsageError(f"this network cannot be int8: {error}{hint}") from error
+        return Quantized(result, measure(graph, result, calibration, scale))
+
+    return min(map(made, tries), key=lambda quantized: quantized.report.rmse)
 
 
 def quantize_with(
@@ -86,7 +91,7 @@ def quantize_with(
     exponents: Sequence[int | None],
     bits: int = 8,
     moments: Sequence[F64] | None = None,
-    codes: Mapping[int, F64] | None = None,
+    codes: Codes | None = None,
 ) -> Graph:
     """The int8 graph for given input scales (I,) float32 and activation exponents, one for each layer.
 
@@ -149,17 +154,45 @@ def fold_input(w: dict[str, Array], mean: F64, std: F64, sx: Array) -> dict[str,
 def quantize_matrix(w: F64, s_in: float, bits: int = 8) -> dict[str, Array]:
     """`w` (rows, columns) -> int8 `w`, int32 `m` (rows,) and `S_k`; the product with s_in-scaled integers is Q16.
 
-    A row whose integers add up to too much for the accumulator gets a coarser scale, if that helps.
+    A row whose integers add up to too much for the accumulator gets a coarser scale, if that helps: its own, where its
+    weights are on a coarser grid already.
     """
-    finest = s = np.maximum(np.abs(w).max(axis=1) / LARGEST_WEIGHT[bits], 1e-9)
-    first = made = _with_row_scales(w, s, s_in, bits)
+    scales = row_scales(w, s_in, bits)
+    kept = scales.copy()
+    for row in np.flatnonzero(scales > 1.001 * _finest(w, bits)):
+        kept[row] = _own_grid(w[row], LARGEST_WEIGHT[bits]) or scales[row]
+    made = _with_row_scales(w, kept, s_in, bits)
+    return made if np.all(_over(made) <= 1) else _with_row_scales(w, scales, s_in, bits)
+
+
+def row_scales(w: F64, s_in: float, bits: int) -> F64:
+    """What a code of each row of `w` (rows, columns) stands for, where no row is on a grid yet."""
+    finest = s = _finest(w, bits)
     while np.all(s <= COARSEST * finest):
-        over = np.abs(made["w"].astype(np.int64)).sum(axis=1) / max((65536 >> int(made["S_k"][1])) - 1, 1)
+        over = _over(_with_row_scales(w, s, s_in, bits))
         if np.all(over <= 1):
-            return made
+            return s
         s = s * np.where(over > 1, 1.01 * over, 1.0)
-        made = _with_row_scales(w, s, s_in, bits)
-    return first
+    return finest
+
+
+def _finest(w: F64, bits: int) -> F64:
+    finest: F64 = np.maximum(np.abs(w).max(axis=1) / LARGEST_WEIGHT[bits], 1e-9)
+    return finest
+
+
+def _over(made: dict[str, Array]) -> F64:
+    """How many times what the accumulator takes each row adds up to."""
+    found: F64 = np.abs(made["w"].astype(np.int64)).sum(axis=1) / max((65536 >> int(made["S_k"][1])) - 1, 1)
+    return found
+
+
+def _own_grid(row: F64, most: int) -> float | None:
+    """The finest grid of fewer codes than `most` that a row's weights lie on: training rounded them so (qat.py)."""
+    largest = np.abs(row).max()
+    codes = row / largest * np.arange(most - 1, 0, -1)[:, None]
+    on = np.flatnonzero(np.abs(codes - np.rint(codes)).max(axis=1) < ON_GRID)
+    return float(largest / (most - 1 - on[0])) if len(on) else None
 
 
 def _with_row_scales(w: F64, s: F64, s_in: float, bits: int) -> dict[str, Array]:

@@ -18,9 +18,11 @@ import torch
 from edge_rnn.errors import UsageError
 
 from .augment import find_axes
+from .calibration import Calibration
 from .datasets import Recordings, check_trainable, statistics
 from .diagnosis import Diagnosis
 from .evaluate import Scores, score_stream, score_windows
+from .exact_statistics import range_codes
 from .feeds import Crops, Lanes
 from .losses import class_weights, stream_loss, window_loss
 from .networks import Network
@@ -30,6 +32,7 @@ from .qat import Rounded
 from .recipes import FEW_UPDATES, LEAST_UPDATES, DataSet, Recipe, open_dataset
 from .run import Plan, Run, begin, finish
 from .run_folder import Interrupted, RunFolder
+from .samples import calibration_samples
 from .torch_engine import one_thread
 from .torch_layers import EVERY, LAST
 
@@ -93,7 +96,7 @@ def train(
     folder = RunFolder(Path(out), plan.to_json())
     with repeatable(seed):
         run = begin(plan, stats)
-        rounded = Rounded(run.network, qat, stats["max_abs"], dataset.train.lsb()) if qat else None
+        rounded = _rounded(plan, run.network, qat, stats["max_abs"]) if qat else None
         if resume:
             folder.restore(run)
         else:
@@ -176,6 +179,14 @@ def _too_short(epochs: int, updates: int) -> list[str]:
         return []
     enough = f"--epochs {math.ceil(LEAST_UPDATES * epochs / max(1, updates))} makes {LEAST_UPDATES:,}"
     return [f"{epochs} epochs were {updates} updates of the weights, few to learn from: {enough}"]
+
+
+def _rounded(plan: Plan, network: Network, bits: int, max_abs: list[float]) -> Rounded:
+    """The network as int8 or int4 will hold it, by the samples that export will look at."""
+    data = plan.dataset.train
+    samples, starts = calibration_samples(data, plan.recipe.window, plan.seed)
+    codes = range_codes(network.to_graph(), Calibration(samples, starts))
+    return Rounded(network, bits, max_abs, data.lsb(), codes)
 
 
 def learning_rate(recipe: Recipe, steps_an_epoch: int, step: int) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from edge_rnn.export.calibration import Calibration
+from edge_rnn.export.exact_statistics import range_codes
 from edge_rnn.export.networks import Network
 from edge_rnn.export.qat import Rounded, first_rounded
 from edge_rnn.export.quantize import quantize
@@ -13,10 +14,12 @@ from edge_rnn.export.run import Run
 
 from edge_rnn.errors import UsageError
 
+WINDOWS = {"window mlp": 8, "stats-mlp": 8}
+
 
 def network(arch: str, layers: int = 1, gain: float = 1.0) -> Network:
     torch.manual_seed(3)
-    made = Network.of(arch, 6, 4, hidden=16, layers=layers)
+    made = Network.of(arch.removeprefix("window "), 6, 4, hidden=16, layers=layers, window=WINDOWS.get(arch))
     made.std.copy_(torch.tensor([1.0, 2.0, 0.5, 1.0, 1.0, 3.0]) / torch.tensor([1, 1, 1, gain, gain, gain]))
     return made
 
@@ -27,11 +30,15 @@ def samples(made: Network) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("arch", ["perceptron", "mlp", "rnn", "gru", "lstm"])
+@pytest.mark.parametrize(
+    "arch", ["perceptron", "mlp", "rnn", "rnn-relu", "gru", "lstm", "fastgrnn", "window mlp", "stats-mlp", "cnn"]
+)
 def test_export_finds_the_very_weights_that_training_saw(arch, bits):
     made = network(arch, gain=20.0)
+    if arch == "cnn":
+        made.mean.copy_(torch.tensor([0.0, 1, 2, 0, 0, -3]))
     x = samples(made)
-    rounded = Rounded(made, bits, np.abs(x).max(axis=0))
+    rounded = Rounded(made, bits, np.abs(x).max(axis=0), codes=range_codes(made.to_graph(), Calibration(x)))
     seen = rounded(torch.from_numpy(x)[None])[0].detach().numpy()[0]
     rounded.settle()
     np.testing.assert_allclose(made(torch.from_numpy(x)[None])[0].detach().numpy()[0], seen, atol=1e-5)
@@ -54,6 +61,55 @@ def test_rounded_weights_have_few_values_and_the_gradient_of_the_exact_ones(bits
     twin(x)[0].square().sum().backward()
     for name, p in twin.named_parameters():
         torch.testing.assert_close(got[name], p.grad, msg=name)
+
+
+@pytest.mark.parametrize("arch", ["window mlp", "stats-mlp", "cnn"])
+def test_a_row_over_many_samples_is_rounded_with_one_scale_and_passes_its_gradient(arch):
+    made = network(arch, layers=2)
+    x = samples(made)
+    rounded = Rounded(made, 4, np.abs(x).max(axis=0), codes=range_codes(made.to_graph(), Calibration(x)))
+    matrices = {name: p for name, p in made.named_parameters() if p.ndim >= 2}
+    values = rounded.rounded()
+    assert set(values) == set(matrices)
+    for name, w in values.items():
+        assert w.shape == matrices[name].shape
+        of_inputs = w.detach().transpose(1, 2).flatten(1) if w.ndim == 3 else w.detach()
+        columns = rounded.columns.float() if name == rounded.first else torch.ones(1)
+        row = (of_inputs * columns.repeat(of_inputs.shape[1] // len(columns)))[0]
+        codes = row / row.abs().max() * 7
+        torch.testing.assert_close(codes, codes.round(), atol=1e-4, rtol=0)
+    sum((w * n).sum() for n, w in enumerate(values.values(), 1)).backward()
+    for n, p in enumerate(matrices.values(), 1):
+        torch.testing.assert_close(p.grad, torch.full_like(p, n))
+
+
+def test_a_row_too_long_for_the_accumulator_is_rounded_as_coarsely_as_export_does():
+    torch.manual_seed(0)
+    made = Network.of("mlp", 6, 4, hidden=8, window=250)
+    with torch.no_grad():
+        made.layers[1].weight[::2] = made.layers[1].weight[::2].sign() * 0.05  # 1,500 weights as large as the largest
+    x = samples(made)
+    rounded = Rounded(made, 8, np.abs(x).max(axis=0))
+    rounded.settle()
+    w = made.layers[1].weight.detach() * rounded.columns.float().repeat(250)
+    given = Calibration(x, max_abs=np.abs(x).max(axis=0))
+    found = quantize(made.to_graph(), given, input_scale="range", rounding="nearest")
+    codes = found.graph.arrays["l1.w"]
+    assert np.abs(codes[::2]).max() < 100, "no row had to be coarser: the test says nothing"
+    scale = (w.abs().amax(dim=1) / torch.from_numpy(np.abs(codes).max(axis=1))).numpy()
+    np.testing.assert_allclose(codes * scale[:, None], w.numpy(), atol=0.01 * scale.min())
+
+
+def test_statistics_of_a_trained_layer_and_attention_are_refused():
+    of_a_layer = [
+        {"kind": "dense", "units": 4, "activation": "relu"},
+        {"kind": "window", "units": 20, "activation": "none", "window": 5},
+        {"kind": "statistics", "units": 20, "activation": "none", "window": 5},
+    ]
+    with pytest.raises(UsageError, match="statistics of the samples themselves"):
+        Rounded(Network(6, of_a_layer, 3), 8, [1.0] * 6)
+    with pytest.raises(UsageError, match="attention layers have no exact int8 form"):
+        Rounded(Network.of("transformer", 6, 4, window=9), 8, [1.0] * 6)
 
 
 def test_training_moves_the_exact_weights_under_the_rounded_ones():
