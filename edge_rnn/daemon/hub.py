@@ -38,10 +38,16 @@ class Hub:
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
-        self._poll.register(self._ear, selectors.EVENT_READ)
+        self._poll.register(self._ear, selectors.EVENT_READ, self._ear)
         self._rung = False
         self._began = 0.0
         self._ready: list[Seat] = []
+        self._alike = (
+            selectors.DefaultSelector()
+        )  # those at intakes: one entry among the others, read without asking which
+        if hasattr(self._alike, "fileno"):
+            self._poll.register(self._alike, selectors.EVENT_READ, self._alike)
+        self._alike_ready = False
         self._intakes: dict[int, Intake] = {}  # channels -> those that are read together
         self._buffer = bytearray(READ_BYTES)
 
@@ -73,42 +79,45 @@ class Hub:
         rest = self._began + self.tick_s - time.monotonic()
         if rest > 0:
             time.sleep(rest)
-        ready = self._poll.select(seconds)
-        self._ready = [key.data for key, _ in ready if key.data is not None]
-        if len(self._ready) < len(ready):
+        ready = [key.data for key, _ in self._poll.select(seconds)]
+        self._ready = [who for who in ready if isinstance(who, Seat)]
+        self._alike_ready = self._alike in ready
+        if self._ear in ready:
             self._hear()
         if ready:
             self._began = time.monotonic()
 
     def read(self) -> list[Sheaf]:
         """Read those that `wait` found; what is no plain frame goes to `took`, and comes after the sheaves."""
-        together: dict[Intake, list[Seat]] = {}
-        alone: list[tuple[Seat, bytes | int | None]] = []
-        for seat in self._ready:
-            if seat.intake is None:
-                alone.append((seat, None))
-            else:
-                together.setdefault(seat.intake, []).append(seat)
-        self._ready = []
-        sheaves = []
-        for intake, seats in together.items():
-            sheaf, rest = intake.read(seats)
+        sheaves, rest = [], []
+        for intake in self._intakes.values() if self._alike_ready else ():
+            sheaf, odd = intake.read()
             sheaves += [] if sheaf is None else [sheaf]
-            for seat, _ in rest:
+            for seat, _ in odd:
                 intake.leave(seat)
-            alone += rest
-        for seat, what in alone:
+                self._alike.unregister(seat.source.socket)
+                self._poll.register(seat.source.socket, selectors.EVENT_READ, seat)
+            rest += odd
+        for seat, what in rest:
             self._take(seat, what)
+        for seat in self._ready:
+            self._take(seat, None)
+        self._ready, self._alike_ready = [], False
         return sheaves
 
     def close(self) -> None:
         """No round will come any more: end all seats."""
         with self._lock:
             self._closed = True
+            for key in list(self._alike.get_map().values()):
+                self._alike.unregister(key.fileobj)
+                key.data.source.close()
+                key.data.end()
             for key in list(self._poll.get_map().values()):
-                if key.data is not None:
+                if isinstance(key.data, Seat):
                     self._leave(key.data)
             self._poll.close()
+            self._alike.close()
             self._bell.close()
             self._ear.close()
 
@@ -139,13 +148,19 @@ class Hub:
         else:
             if not what or not wanted:
                 self._leave(seat)
-            elif chunk is not None and seat.ring is not None and seat.head is not None and receive_in_c() is not None:
-                self._intake(len(source.channels)).enter(seat)
+            elif chunk is not None and seat.ring is not None and seat.head is not None:
+                self._join(seat, seat.ring)
 
-    def _intake(self, channels: int) -> Intake:
+    def _join(self, seat: Seat, ring: Ring) -> None:
+        """From now on it is read together with those alike."""
+        if not hasattr(self._alike, "fileno") or receive_in_c() is None:
+            return
+        channels = len(seat.source.channels)
         if channels not in self._intakes:
             self._intakes[channels] = Intake(channels)
-        return self._intakes[channels]
+        self._poll.unregister(seat.source.socket)
+        self._alike.register(seat.source.socket, selectors.EVENT_READ, seat)
+        self._intakes[channels].enter(seat, ring)
 
     def _leave(self, seat: Seat, error: EdgeRnnError | None = None) -> None:
         self._poll.unregister(seat.source.socket)

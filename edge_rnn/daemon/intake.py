@@ -25,7 +25,7 @@ ROOM = 8192
 DESK = np.dtype([("fd", "i4"), ("session", "u4"), ("last", "u4"), ("scale", "f4"), ("offset", "i8")])
 """As kernel/receive_binding.h has it."""
 
-Receive = Callable[[Any, I64, F32, I64, I64], list[tuple[int, bytes | int]]]
+Receive = Callable[[Any, F32, I64, I64], list[tuple[int, bytes | int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +56,45 @@ class Sheaf:
 
 
 class Intake:
-    """Seats whose samples have so many channels."""
+    """Seats whose samples have so many channels; only where `receive_in_c()` is there."""
 
     def __init__(self, channels: int) -> None:
-        self._desks = np.zeros(0, DESK)
-        self._free: list[int] = []
+        self._seats: list[Seat] = []
+        self._rings: list[Ring] = []
+        self._desks = np.zeros(0, DESK)  # one for each seat
         self._x, self._seq = np.empty((ROOM, channels), np.float32), np.empty(ROOM, np.int64)
 
-    def enter(self, seat: Seat) -> None:
-        """Read it here from now on; only where `receive()` is there, for a seat whose `head` is known."""
+    def enter(self, seat: Seat, ring: Ring) -> None:
+        """Read it here from now on: its `head` is known, and its samples go nowhere but to `ring`."""
         assert seat.head is not None
-        if not self._free:
-            known = len(self._desks)
-            self._desks = np.concatenate([self._desks, np.zeros(max(known, 8), DESK)])
-            self._free = list(range(known, len(self._desks)))
-        seat.intake, seat.place = self, self._free.pop()
         session, scale, first, offset = seat.head
-        self._desks[seat.place] = (seat.source.socket.fileno(), session, first, scale, offset)
+        desk = np.array([(seat.source.socket.fileno(), session, first, scale, offset)], DESK)
+        self._desks = np.concatenate([self._desks, desk])
+        self._seats, self._rings = [*self._seats, seat], [*self._rings, ring]
+        seat.intake = self
 
     def leave(self, seat: Seat) -> None:
         """Read it here no more; its decoder goes on where this one is."""
-        desk = self._desks[seat.place]
+        at = self._seats.index(seat)
+        desk = self._desks[at]
         seat.go_on(int(desk["last"]), int(desk["offset"]))
-        self._free.append(seat.place)
         seat.intake = None
+        self._desks = np.delete(self._desks, at)
+        self._seats, self._rings = [
+            [*old[:at], *old[at + 1 :]] for old in (self._seats, self._rings)
+        ]  # sheaves keep theirs
 
-    def read(self, seats: list[Seat]) -> tuple[Sheaf | None, list[tuple[Seat, bytes | int]]]:
-        """Read these; and for some of them, in order, what came that is no plain frame (b"": the end), or an errno."""
+    def read(self) -> tuple[Sheaf | None, list[tuple[Seat, bytes | int]]]:
+        """Read all; and of some, in order, what came that is no plain frame (b"": the end), or an errno."""
         receive = receive_in_c()
         assert receive is not None
-        rows = np.zeros(len(seats), np.int64)
-        ready = np.array([seat.place for seat in seats], np.int64)
-        others = receive(self._desks, ready, self._x, self._seq, rows)
+        rows, rings = np.zeros(len(self._seats), np.int64), self._rings
+        rest = [(self._seats[m], what) for m, what in receive(self._desks, self._x, self._seq, rows)]
         came = int(rows.sum())
-        rest = [(seats[m], what) for m, what in others]
         if not came:
             return None, rest
         if not rows.all():
-            seats, rows = [seat for seat, count in zip(seats, rows.tolist(), strict=True) if count], rows[rows > 0]
-        rings = [seat.ring for seat in seats if seat.ring is not None]
+            rings, rows = [ring for ring, count in zip(rings, rows.tolist(), strict=True) if count], rows[rows > 0]
         return Sheaf(rings, rows, self._x[:came], self._seq[:came], time.monotonic_ns()), rest
 
 

@@ -125,7 +125,7 @@ class Lane:
         self._dirty = False
         events, self._events = self._events, []
         now_ns = self._wall_ns()
-        wall = _rfc3339(now_ns)
+        wall = _rfc3339(now_ns) if events else None
         digest = self.model.manifest.model_digest
         told = [record(self.pipeline, self._name, digest, event, wall) for event in events]
         self.events.update(one.key.partition(":")[0] for one in told)

@@ -18,6 +18,7 @@ from ..keys import I64
 from ..latency import Histograms
 from .intake import Sheaf
 from .lane import Lane
+from .ring import Ring
 
 log = logging.getLogger("edge_rnn")
 
@@ -31,6 +32,8 @@ class Rank:
         self._clock_ns = clock_ns
         self._abreast = Abreast([lane.stream for lane in lanes])
         self._steps = Histograms([lane.steps for lane in lanes])
+        self._rings: list[Ring] = []  # of the last sheaf, and their places
+        self._members: list[int] = []
         self._unseen = np.zeros(len(lanes), np.int64)  # samples that no ring has seen, and no lane yet
         for at, lane in enumerate(lanes):
             lane.settle = functools.partial(self._settle, at)
@@ -42,7 +45,9 @@ class Rank:
 
     def take(self, sheaf: Sheaf) -> None:
         """Step a sheaf of these lanes; what cannot go side by side goes to its lane's ring."""
-        members = [self.places[ring] for ring in sheaf.rings]
+        if sheaf.rings is not self._rings:
+            self._rings, self._members = sheaf.rings, [self.places[ring] for ring in sheaf.rings]
+        members = self._members
         told = self._push(members, sheaf.x, sheaf.rows, sheaf.seq)
         if told is None:
             return

@@ -6,6 +6,7 @@ service manager is pinged when steps and commits have made progress since the la
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ def run(config: Path, once: bool = False, notifier: Notifier | None = None) -> i
         signal.signal(number, hear)
     service = Service(read_config(config))
     service.start()
+    gc.freeze()  # what stands now stays: a collection does not look through it while samples wait
     notifier.tell(f"READY=1\nMAINPID={os.getpid()}")
     log.info("running: %d pipelines", sum(len(unit.lanes) for unit in service.units.values()))
     code = _watch(service, notifier, config, once, wanted, news)

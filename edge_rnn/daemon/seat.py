@@ -28,8 +28,7 @@ class Seat:
         self.took = took
         self.ring = ring
         self.intake: Intake | None = None
-        """Where it is read together with others, and `place` there."""
-        self.place = 0
+        """Where it is read together with others."""
         self._ended = threading.Event()
         self._error: EdgeRnnError | None = None
 

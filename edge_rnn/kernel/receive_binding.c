@@ -33,17 +33,11 @@ static PyObject *receive_one(desk *from, ernn_frames *in) {
     return used == (size_t)size && used ? NULL : PyBytes_FromStringAndSize((char *)bytes + used, size - (Py_ssize_t)used);
 }
 
-static PyObject *receive_all(desk *desks, Py_ssize_t known, const int64_t *ready, Py_ssize_t count, ernn_frames *in,
-                             int64_t *rows) {
+static PyObject *receive_all(desk *desks, Py_ssize_t count, ernn_frames *in, int64_t *rows) {
     PyObject *others = PyList_New(0);
     for (Py_ssize_t m = 0; others && m < count; m++) {
-        if (ready[m] < 0 || ready[m] >= known) {
-            PyErr_SetString(PyExc_ValueError, "receive: a place is beyond the desks");
-            Py_CLEAR(others);
-            break;
-        }
         const size_t before = in->rows;
-        PyObject *rest = receive_one(&desks[ready[m]], in);
+        PyObject *rest = receive_one(&desks[m], in);
         rows[m] = (int64_t)(in->rows - before);
         if (!rest) {
             if (PyErr_Occurred()) Py_CLEAR(others);
@@ -57,26 +51,24 @@ static PyObject *receive_all(desk *desks, Py_ssize_t known, const int64_t *ready
 }
 
 PyObject *ernn_python_receive(PyObject *module, PyObject *args) {
-    Py_buffer desks = {0}, ready = {0}, x = {0}, seq = {0}, rows = {0};
+    Py_buffer desks = {0}, x = {0}, seq = {0}, rows = {0};
     ernn_frames in = {0};
     (void)module;
-    if (!PyArg_ParseTuple(args, "w*y*w*w*w*", &desks, &ready, &x, &seq, &rows)) return NULL;
+    if (!PyArg_ParseTuple(args, "w*w*w*w*", &desks, &x, &seq, &rows)) return NULL;
     PyObject *result = NULL;
     in.room = (size_t)seq.len / sizeof(int64_t);
     const size_t width = in.room ? (size_t)x.len / in.room : 0;
+    const Py_ssize_t count = rows.len / (Py_ssize_t)sizeof(int64_t);
     if (!in.room || !width || width % sizeof(float) || width * in.room != (size_t)x.len ||
-        desks.len % (Py_ssize_t)sizeof(desk) || ready.len % (Py_ssize_t)sizeof(int64_t) || rows.len != ready.len) {
-        PyErr_SetString(PyExc_ValueError, "receive: expected desks, ready (M,) int64, x (R, I) float32, seq (R,) int64, "
-                                          "rows (M,) int64");
+        desks.len != count * (Py_ssize_t)sizeof(desk)) {
+        PyErr_SetString(PyExc_ValueError, "receive: expected M desks, x (R, I) float32, seq (R,) int64, rows (M,) int64");
     } else {
         in.channels = (uint32_t)(width / sizeof(float));
         in.x = x.buf;
         in.seq = seq.buf;
-        result = receive_all(desks.buf, desks.len / (Py_ssize_t)sizeof(desk), ready.buf,
-                             ready.len / (Py_ssize_t)sizeof(int64_t), &in, rows.buf);
+        result = receive_all(desks.buf, count, &in, rows.buf);
     }
     PyBuffer_Release(&desks);
-    PyBuffer_Release(&ready);
     PyBuffer_Release(&x);
     PyBuffer_Release(&seq);
     PyBuffer_Release(&rows);
