@@ -65,16 +65,17 @@ class Histograms:
     """Histograms that get the same durations at once, each with a weight of its own; they go on as they are."""
 
     def __init__(self, members: Sequence[Histogram]) -> None:
-        self._counts = np.stack([one._counts for one in members])
-        self._sums = np.stack([one._sums for one in members])
-        for one, counts, sums in zip(members, self._counts, self._sums, strict=True):
-            one._counts, one._sums = counts, sums
+        self._counts = np.stack([one._counts for one in members], axis=1)  # a bucket's counts lie side by side
+        self._sums = np.stack([one._sums for one in members], axis=1)
+        for at, one in enumerate(members):
+            one._counts, one._sums = self._counts[:, at], self._sums[:, at]
 
     def add(self, where: I64, duration_ns: float, weights: I64) -> None:
         """Count a duration in the members `where` (M,), each once, `weights` (M,) times."""
-        self._counts[where, _bucket(duration_ns)] += weights
-        self._sums[where, _TOTAL] += duration_ns * weights
-        self._sums[where, _LARGEST] = np.maximum(self._sums[where, _LARGEST], duration_ns)
+        total, largest = self._sums
+        self._counts[_bucket(duration_ns)][where] += weights
+        total[where] += duration_ns * weights
+        largest[where] = np.maximum(largest[where], duration_ns)
 
 
 def _bucket(duration_ns: float) -> int:

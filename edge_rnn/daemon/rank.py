@@ -59,7 +59,7 @@ class Rank:
             where, rows = where[done], rows[done]
         self._unseen[where] += rows
         for at, events in zip(members, told, strict=True):
-            if events is not None:
+            if events or (events is not None and self._lanes[at].wants_score):
                 self._lanes[at].told(events, sheaf.came_ns)
 
     def step(self) -> None:
