@@ -78,3 +78,14 @@ def test_a_piece_shorter_than_a_window_is_passed_over_where_a_hole_left_it():
         data = recordings_of("here", [(None, seq)], x=x, **fields)
     assert np.diff(data.rec_start).tolist() == [40, 400]
     assert data.windows(100, 100)[0].tolist() == [40, 140, 240, 340]
+
+
+def test_a_recording_with_long_pauses_is_of_its_rate():
+    """Ten seconds in fifty without samples: by its times alone it seemed to run at 40 Hz, and was refused."""
+    count = 8000
+    t_ns = np.arange(count) * 20_000_000 + np.arange(count) // 2000 * 10_000_000_000
+    x = np.arange(count, dtype=np.float64)[:, None] % 7
+    mended = mend(x, np.zeros(count, np.int64), 50.0, t_ns=t_ns)
+    assert [len(rows) for rows in mended.rows] == [2000] * 4
+    with pytest.raises(DataError, match="40 samples a second, 50 were said"):
+        mend(x, np.zeros(count, np.int64), 50.0, t_ns=t_ns // 4 * 5)
