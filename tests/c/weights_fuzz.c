@@ -19,7 +19,7 @@
 void *__wrap_malloc(size_t n);
 void *__wrap_malloc(size_t n) { return __real_malloc(n); }
 
-enum { STREAMS = 9, STEPS = 5, MOST_SEEDS = 64, OWN = 512 };
+enum { STREAMS = 9, STEPS = 5, MOST_SEEDS = 64, OWN = 512, FRONT = 24 };
 
 static long taken, refused, layers_run[2][ERNN_NORM + 1];
 
@@ -168,8 +168,9 @@ int main(int argc, char **argv) {
     for (size_t j = 0; j < OWN; j++) own[j] = (uint8_t)draw(&random);
     for (long left = atol(argv[2]); left; left--) {
         const seed *from = n && left % 2 ? &seeds[draw(&random) % n] : NULL;
-        own[0] = 0, own[1 + draw(&random) % (OWN - 1)] = (uint8_t)draw(&random);
-        mutate(from ? from->bytes : own, from ? from->size : OWN, from ? 240 : 24, &random);
+        own[0] = 0, own[FRONT + draw(&random) % (OWN - FRONT)] = (uint8_t)draw(&random);
+        for (size_t j = 1; j < FRONT; j++) own[j] = (uint8_t)draw(&random); /* what layers there are: anew each time */
+        mutate(from ? from->bytes : own, from ? from->size : OWN, from ? 240 : FRONT, &random);
     }
     for (unsigned j = 0; j < n; j++) free(seeds[j].bytes);
     printf("%ld graphs run, %ld refused\n", taken, refused);
