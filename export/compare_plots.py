@@ -67,7 +67,8 @@ def plot_gradients(found: dict[str, dict[str, Any]], path: Path) -> None:
     for axes in panels[:2]:
         axes.axhline(VANISHED, color=INK, lw=0.9, ls=":")
         axes.axhline(EXPLODED, color=INK, lw=0.9, ls=":")
-        axes.text(1, VANISHED * 1.3, "vanished below", fontsize=7, color=INK)
+        place = {"ha": "right", "transform": axes.get_yaxis_transform()}  # where curves that vanish are long gone
+        axes.text(0.99, VANISHED * 1.3, "vanished below", fontsize=7, color=INK, **place)
     handles, labels = panels[2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.savefig(path)
