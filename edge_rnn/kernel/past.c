@@ -16,9 +16,24 @@ static void append_int8(const ernn_int8_layer *layer, int16_t *buf, const int16_
     for (unsigned j = 0; j < I; j++) buf[kept + j] = x[ERNN_LANE(j)];
 }
 
+/* n values of a buffer as activations. */
+static void to_lanes(const int16_t *from, unsigned n, int16_t *to) {
+#if ERNN_DSP
+    for (; n >= 4; n -= 4, from += 4, to += 4) { /* 0 1 2 3 becomes 0 2 1 3 */
+        uint32_t low, high;
+        memcpy(&low, from, 4), memcpy(&high, from + 2, 4);
+        const uint32_t even = (low & 0xffffu) | high << 16, odd = low >> 16 | (high & 0xffff0000u);
+        memcpy(to, &even, 4), memcpy(to + 2, &odd, 4);
+    }
+    for (unsigned j = 0; j < n; j++) to[ERNN_LANE(j)] = from[j];
+#else
+    memcpy(to, from, sizeof *to * n);
+#endif
+}
+
 void ernn_window_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *out) {
     append_int8(layer, buf, x);
-    for (unsigned j = 0; j < layer->units; j++) out[ERNN_LANE(j)] = buf[j];
+    to_lanes(buf, layer->units, out);
 }
 
 void ernn_conv_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *buf, int16_t *taps, int16_t *out) {
@@ -45,21 +60,30 @@ uint32_t ernn_isqrt(uint64_t n) {
 }
 #endif
 
-/* The sums of docs/numeric.md, then a row's multiplier for each. */
+/* The sums of docs/numeric.md, then a row's multiplier for each. Where activations have lanes, four rows fill whole groups of
+ * them: the lanes of the next four are the same.
+ */
 void ernn_statistics_int8(const ernn_int8_layer *layer, const int16_t *x, int16_t *out) {
+    enum { ROWS = ERNN_DSP ? 4 : 1 };
     const unsigned W = layer->past, C = layer->inputs / W;
     for (unsigned c = 0; c < C; c++) {
-        const int32_t first = x[ERNN_LANE(c)];
-        int32_t sum = first, low = first, high = first, change = 0, before = first;
-        uint64_t squares = (uint32_t)(first * first);
-        for (unsigned j = c + C; j < layer->inputs; j += C) {
-            const int32_t v = x[ERNN_LANE(j)], moved = v - before;
-            sum += v;
-            squares += (uint32_t)(v * v);
-            change += moved < 0 ? -moved : moved;
-            if (v < low) low = v;
-            if (v > high) high = v;
-            before = v;
+        unsigned lane[ROWS];
+        for (unsigned j = 0; j < ROWS; j++) lane[j] = ERNN_LANE(j * C + c);
+        int32_t before = x[lane[0]], sum = 0, low = before, high = before, change = 0;
+        uint64_t squares = 0;
+        const int16_t *row = x;
+        for (unsigned left = W; left; row += ROWS * C) {
+            const unsigned n = left < ROWS ? left : ROWS;
+            ERNN_UNROLL_LANES(4) for (unsigned j = 0; j < n; j++) {
+                const int32_t v = row[lane[j]], moved = v - before;
+                sum += v;
+                squares += ERNN_THUMB1 ? (uint32_t)(v * v) : (uint64_t)((int64_t)v * v); /* elsewhere one SMLAL */
+                change += moved < 0 ? -moved : moved;
+                if (v < low) low = v;
+                if (v > high) high = v;
+                before = v;
+            }
+            left -= n;
         }
         const uint64_t apart = W * (squares + (uint32_t)layer->b[c]) - (uint64_t)ernn_mul(sum, sum);
         const int32_t found[] = {sum, (int32_t)((ernn_isqrt(4 * apart) + 1) >> 1), (int32_t)W * low, (int32_t)W * high, change};
