@@ -53,13 +53,12 @@ class Abreast:
         self._ahead, self._numbered = np.zeros(count, np.int64), np.zeros(count, np.int64)  # since the stream knew
         self._logits: list[F32 | None] = [None] * count  # of the last push
 
-    def push(self, members: Sequence[int], x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None]:
-        """Push into each of the `members` its samples: x (R, I) holds `rows[m]` > 0 of one, then those of the next.
+    def push(self, where: I64, x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None]:
+        """Push into each stream of `where` (M,) its samples: x (R, I) holds `rows[m]` > 0 of one, then of the next.
 
         `seq` (R,) numbers them, or None. None in place of a list of events: nothing was done for this one, push it
         alone; it is settled.
         """
-        where = np.array(members)
         for at in where[~self._inside[where]].tolist():
             self._enter(at)
         well = np.empty(len(where), np.bool_)

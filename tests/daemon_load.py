@@ -1,6 +1,6 @@
 """The load rig: N live streams at 1 kHz into a real daemon; its processor time, and how late its durable events are.
 
-    python tests/daemon_load.py [--streams 32] [--seconds 20] [--form frames|csv]
+    python tests/daemon_load.py [--streams 32] [--seconds 20] [--form frames|csv] [--tick-ms 6]
 
 Each stream is a Unix socket that this program serves, 5 ms of samples a write, as frames of the wire or as CSV.
 Sample-to-event: from the write of the sample at which an event was decided to the event's arrival at a unix:// sink,
@@ -51,7 +51,7 @@ def listener(path: Path) -> socket.socket:
     return made
 
 
-def configure(folder: Path, streams: int) -> Path:
+def configure(folder: Path, streams: int, tick_ms: float | None) -> Path:
     model = write_model(folder / "load.ernn", RATE_HZ, detector=DETECTOR)
     text = "".join(
         f'[[source]]\nid = "s{i}"\nurl = "unix://{folder}/s{i}"\n'
@@ -61,6 +61,7 @@ def configure(folder: Path, streams: int) -> Path:
     path = folder / "edge-rnn.toml"
     path.write_text(
         f'{text}[[sink]]\nurl = "unix://{folder}/sink"\nwindow = 1000\n[service]\nstate_dir = "{folder}/state"\n'
+        + ("" if tick_ms is None else f"tick_ms = {tick_ms}\n")
     )
     return path
 
@@ -70,13 +71,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(streams: int, seconds: float, form: str = "frames", real_time: bool = False) -> dict[str, float | str]:
+def run(
+    streams: int, seconds: float, form: str = "frames", real_time: bool = False, tick_ms: float | None = None
+) -> dict[str, float | str]:
     """Figures of one run; `real_time` puts the daemon ahead of the machine's other users."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ears, sink = [listener(folder / f"s{i}") for i in range(streams)], listener(folder / "sink")
         daemon = subprocess.Popen(
-            [*COMMAND, "daemon", "--config", str(configure(folder, streams))], stderr=subprocess.DEVNULL
+            [*COMMAND, "daemon", "--config", str(configure(folder, streams, tick_ms))], stderr=subprocess.DEVNULL
         )
         peers = [ear.accept()[0] for ear in ears]
         events, _ = sink.accept()
@@ -121,5 +124,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--form", choices=["frames", "csv"], default="frames")
     parser.add_argument("--real-time", action="store_true")
+    parser.add_argument("--tick-ms", type=float)
     given = parser.parse_args()
-    print(json.dumps(run(given.streams, given.seconds, given.form, given.real_time)))
+    print(json.dumps(run(given.streams, given.seconds, given.form, given.real_time, given.tick_ms)))

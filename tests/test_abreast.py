@@ -26,7 +26,9 @@ def scores(stream):
 
 def push(together, members, samples, seqs=None):
     rows = np.array([len(one) for one in samples])
-    return together.push(members, np.concatenate(samples), rows, None if seqs is None else np.concatenate(seqs))
+    return together.push(
+        np.array(members), np.concatenate(samples), rows, None if seqs is None else np.concatenate(seqs)
+    )
 
 
 # what befalls a stream in a turn: nothing, a sample that is none, a hole in the numbers that is held (degraded), one

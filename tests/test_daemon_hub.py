@@ -86,7 +86,11 @@ def test_every_sample_comes_once_and_in_order_whatever_the_cut(tmp_path_factory,
                 rounds(hub, lines, 1)
                 line.peer.sendall(data[cut:])
         rounds(hub, lines, int(rng.integers(0, 3)))
-    rounds(hub, lines)
+    for _ in range(3):  # whole frames and a round for each: now all are read together
+        for line, all_codes in zip(lines, sent, strict=True):
+            all_codes.append(codes(rng, 3, len(line.seat.source.channels)))
+            line.peer.sendall(line.sender.frames(all_codes[-1]))
+        rounds(hub, lines)
     for n, (line, all_codes) in enumerate(zip(lines, sent, strict=True), 1):
         wanted = np.concatenate(all_codes)
         assert line.seqs == [(n << SESSION_BITS) + i for i in range(len(wanted))]

@@ -105,7 +105,7 @@ class Service(_Table):
     dashboard: bool = False
     state_dir: str = "/var/lib/edge-rnn"
     checkpoint_ms: int = Field(default=100, ge=10, le=60_000)
-    tick_ms: float = Field(default=5.0, ge=0.0, le=1000.0)
+    tick_ms: float = Field(default=6.0, ge=0.0, le=1000.0)
     stop_s: float = Field(default=5.0, gt=0, le=300)
 
     @field_validator("metrics")

@@ -62,6 +62,9 @@ class March:
         """To each rank its part, and to the rings what belongs to none."""
         left = set(range(len(sheaf.rings)))
         for rank in self._ranks:
+            if rank.knows(sheaf.rings):
+                rank.take(sheaf)
+                return
             mine = [m for m, ring in enumerate(sheaf.rings) if ring in rank.places]
             if mine:
                 rank.take(sheaf if len(mine) == len(sheaf.rings) else sheaf.part(mine))

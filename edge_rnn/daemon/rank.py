@@ -33,7 +33,7 @@ class Rank:
         self._abreast = Abreast([lane.stream for lane in lanes])
         self._steps = Histograms([lane.steps for lane in lanes])
         self._rings: list[Ring] = []  # of the last sheaf, and their places
-        self._members: list[int] = []
+        self._where = np.zeros(0, np.int64)
         self._unseen = np.zeros(len(lanes), np.int64)  # samples that no ring has seen, and no lane yet
         for at, lane in enumerate(lanes):
             lane.settle = functools.partial(self._settle, at)
@@ -43,22 +43,25 @@ class Rank:
         for lane in self._lanes:
             lane.leave()
 
+    def knows(self, rings: list[Ring]) -> bool:
+        """Whether these are the rings of its last sheaf."""
+        return rings is self._rings
+
     def take(self, sheaf: Sheaf) -> None:
         """Step a sheaf of these lanes; what cannot go side by side goes to its lane's ring."""
         if sheaf.rings is not self._rings:
-            self._rings, self._members = sheaf.rings, [self.places[ring] for ring in sheaf.rings]
-        members = self._members
-        told = self._push(members, sheaf.x, sheaf.rows, sheaf.seq)
+            self._rings, self._where = sheaf.rings, np.array([self.places[ring] for ring in sheaf.rings])
+        where, rows = self._where, sheaf.rows
+        told = self._push(where, sheaf.x, rows, sheaf.seq)
         if told is None:
             return
-        where, rows = np.array(members), sheaf.rows
         if None in told:
             for m in [m for m, events in enumerate(told) if events is None]:
                 sheaf.put_back(m)
             done = np.array([events is not None for events in told])
             where, rows = where[done], rows[done]
         self._unseen[where] += rows
-        for at, events in zip(members, told, strict=True):
+        for at, events in zip(self._where.tolist(), told, strict=True):
             if events or (events is not None and self._lanes[at].wants_score):
                 self._lanes[at].told(events, sheaf.came_ns)
 
@@ -76,23 +79,22 @@ class Rank:
             rows = np.array([len(chunk.samples) for chunk in chunks])
             seqs = [chunk.seq for chunk in chunks if chunk.seq is not None]
             x = np.concatenate([chunk.samples for chunk in chunks])
-            told = self._push(members, x, rows, np.concatenate(seqs) if seqs else None)
+            told = self._push(np.array(members), x, rows, np.concatenate(seqs) if seqs else None)
             for at, events in zip(members, told or [], strict=told is not None):
                 if events is not None:
                     self._lanes[at].stepped(events)
 
-    def _push(self, members: list[int], x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None] | None:
+    def _push(self, where: I64, x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None] | None:
         """As Abreast.push, with the time it took; None when it failed."""
         began = self._clock_ns()
         try:
-            told = self._abreast.push(members, x, rows, seq)
+            told = self._abreast.push(where, x, rows, seq)
         except Exception as error:
-            lanes = [self._lanes[at] for at in members]
+            lanes = [self._lanes[at] for at in where.tolist()]
             log.exception("pipelines %s failed, the others go on", ", ".join(lane.pipeline for lane in lanes))
             for lane in lanes:
                 lane.failed = repr(error)
             return None
-        where = np.array(members)
         if None in told:
             done = np.array([events is not None for events in told])
             where, rows = where[done], rows[done]
