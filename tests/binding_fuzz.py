@@ -40,7 +40,7 @@ def odd_array(rng, array):
         return ODD[rng.integers(len(ODD))]
     if choice == 1:
         with np.errstate(invalid="ignore"):
-            return array.astype(str(rng.choice(["f4", "f8", "i1", "i2", "i4", "i8", ">f4", ">i4", "u4"])))
+            return np.real(array).astype(str(rng.choice(["f4", "f8", "i1", "i2", "i4", "i8", ">f4", ">i4", "u4"])))
     if choice == 2:
         return np.resize(array, max(0, array.size + int(rng.integers(-3, 4))))
     if choice == 3:

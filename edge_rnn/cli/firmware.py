@@ -49,7 +49,8 @@ def build(
         print(f"kept as you edited them: {', '.join(kept)} (--force overwrites)", file=sys.stderr)
     if as_json:
         sizes = {"flash_bytes": flash, "static_ram_bytes": ram}
-        print(json.dumps({"board": board, "files": sorted(texts), "kept": kept, **sizes}))
+        written = sorted([*texts, folder.RECORD])
+        print(json.dumps({"board": board, "files": written, "kept": kept, **sizes}))
         return
     print(f"{out}: {len(texts)} files for {board}", file=sys.stderr)
     if flash is not None:
