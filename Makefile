@@ -34,7 +34,7 @@ lint: $(READY)
 	$(BIN)/mypy export
 	$(BIN)/mypy firmware_bridge
 
-guarantees: $(NATIVE)          ## every promise in full size with its negative control (one to two hours); rewrites docs/guarantees.md
+guarantees: $(NATIVE)          ## every promise in full size with its negative control (about three hours, two of them R9's day); rewrites docs/guarantees.md
 	$(BIN)/python tools/guarantees.py
 
 accuracy: $(READY)             ## three trainings a data set, scored on people never seen; rewrites docs/accuracy.md

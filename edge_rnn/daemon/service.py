@@ -1,4 +1,5 @@
-"""The daemon: sources -> rings -> step thread -> committer -> outlets, each on its own thread.
+"""The daemon: sources -> rings -> step thread -> committer -> outlets, each on its own thread; sockets the step thread
+reads itself.
 
 It must never wait for a disk or a peer on the step thread, and never acknowledge what is not durable.
 """
