@@ -17,6 +17,7 @@ from .graph import Graph
 from .hashes import sha256
 from .looks import BUNDLE, RECORDING, TORCH, ZIP, looks_like
 from .manifest import Manifest
+from .reach import reach
 from .stored_zip import unpack_zip
 from .value import Value
 
@@ -39,6 +40,11 @@ class Bundle(Value):
     def digest(self) -> str:
         """bundle_digest: SHA-256 (hex) of the file."""
         return sha256(self.file)
+
+    @cached_property
+    def reach(self) -> float:
+        """The largest |x| of a sample that its network takes (reach.py)."""
+        return reach(self.graph)
 
     @property
     def onnx(self) -> bytes:

@@ -17,7 +17,7 @@ from .engine import F32, I16, Engine, State, as_samples, open_engine
 from .errors import UsageError
 from .golden import self_test
 from .manifest import DetectorParams, GapPolicy, Manifest
-from .reach import LARGEST, reach
+from .reach import LARGEST
 from .stream import Stream
 
 
@@ -49,7 +49,7 @@ class Model:
         self.outputs = len(manifest.labels)
         self.engine = engine
         self.bundle = bundle
-        self.reach = LARGEST if bundle is None else reach(bundle.graph)
+        self.reach = LARGEST if bundle is None else bundle.reach
         """The largest |x| of a sample that `step`, `run` and groups take: beyond it, a float32 sum may overflow."""
 
     def stream(

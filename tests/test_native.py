@@ -271,7 +271,7 @@ def test_without_the_extension_models_run_on_numpy_and_one_line_says_so():
         "from types import SimpleNamespace\n"
         "import numpy as np\n"
         "from tests.int8_models import float_graph\n"
-        "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2))\n"
+        "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2), reach=1e9)\n"
         "print(open_engine(b).name, open_engine(b).name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -292,7 +292,7 @@ def test_an_extension_of_other_sources_is_named_and_models_run_on_numpy(missing)
         "from edge_rnn.detect import _averages\n"
         "from edge_rnn.engine import available_engines, open_engine\n"
         "from tests.int8_models import float_graph\n"
-        "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2))\n"
+        "b = SimpleNamespace(graph=float_graph(np.random.default_rng(0), ['gru'], 3, 2), reach=1e9)\n"
         "print(open_engine(b).name, open_engine(b).name)\n"
         "print(available_engines()['native'], _averages())\n"
     )

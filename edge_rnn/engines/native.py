@@ -49,7 +49,7 @@ def variants() -> list[str]:
 
 def open_bundle(bundle: Bundle) -> NativeEngine:
     """The engine of a bundle."""
-    return NativeEngine(bundle.graph)
+    return NativeEngine(bundle.graph, most=bundle.reach)
 
 
 class NativeEngine:
@@ -57,14 +57,15 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, graph: Graph, isa: str | None = None) -> None:
+    def __init__(self, graph: Graph, isa: str | None = None, most: float | None = None) -> None:
+        """`most` is the graph's `reach`, where it is known already."""
         isa = isa or os.environ.get("EDGE_RNN_ISA") or None
         if isa is not None and isa not in variants():
             raise UsageError(f"EDGE_RNN_ISA is {isa!r}, this machine and build have: {', '.join(variants())}")
         self.graph = graph
         edge = ("sx",) if graph.precision == "int8" else ("mean", "std")
         layers = tuple(_layer(graph, index, layer) for index, layer in enumerate(graph.layers))
-        self._reach = reach(graph)
+        self._reach = reach(graph) if most is None else most
         ends = (*(_plain(graph, name) for name in edge), np.array([self._reach], np.float32))
         self._kernel = _extension().Kernel(graph.precision, layers, ends, isa)
         self.isa: str = self._kernel.isa

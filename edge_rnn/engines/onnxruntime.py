@@ -18,7 +18,7 @@ from ..errors import BundleError, MissingExtra, UsageError
 from ..manifest import Manifest
 from ..onnx_metadata import read_onnx
 from ..onnx_scan import scan_onnx
-from ..reach import LARGEST, reach
+from ..reach import LARGEST
 from .steps import run_by_steps, runs_by_run
 
 _ELEMENT = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int16)": "int16"}
@@ -35,7 +35,7 @@ def require() -> Any:
 
 def open_bundle(bundle: Bundle) -> OnnxruntimeEngine:
     """The engine of a bundle's model.onnx."""
-    return OnnxruntimeEngine(bundle.onnx, bundle.manifest, reach(bundle.graph))
+    return OnnxruntimeEngine(bundle.onnx, bundle.manifest, bundle.reach)
 
 
 def open_onnx(path: str | Path) -> tuple[Manifest, OnnxruntimeEngine]:
