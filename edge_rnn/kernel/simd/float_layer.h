@@ -5,7 +5,7 @@
  */
 #include "float_narrow.h"
 
-#define SPAN (2 * TILE) /* steps that a layer makes before the next layer's turn */
+#define SPAN 12 /* steps that a layer makes before the next layer's turn: whole tiles */
 /* Bytes of weights up to which a step sums its own inputs: with wide vectors that hides in the chain h -> h'. */
 #define NEAR (V == 16 ? 24576 : V == 8 ? 8192 : 0)
 
