@@ -99,9 +99,7 @@ def _search(graph: Graph, calibration: Calibration, r: F64, build: Callable[[Arr
     first = next(index for index, layer in enumerate(graph.layers) if layer.exact_matrices)
     a = graph.layer_arrays(first)
     weights = np.abs(a["w"] if "w" in a else a["w_ih"]).reshape(-1, graph.inputs).max(axis=0).astype(np.float64)
-    trained = equal_columns(r / graph.arrays["std"])  # qat.py's: finer alike, its weights stay on their grid
-    starts = [np.zeros(graph.inputs, np.int64)]
-    starts += [np.clip(trained - finer, SMALLEST_E, LARGEST_E) for finer in range(3)]
+    starts = [np.zeros(graph.inputs, np.int64), equal_columns(r / graph.arrays["std"])]  # the latter is qat.py's
     equal = equal_columns(weights * r / graph.arrays["std"])
     starts += [np.clip(equal + shift, SMALLEST_E, LARGEST_E) for shift in range(-3, 4)]
     best = min(starts, key=error)
