@@ -1,5 +1,6 @@
 """The step thread's way of reading: sockets apart and together, whatever the cut; what is odd stays with its socket."""
 
+import errno
 import itertools
 import socket
 import threading
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_rnn.daemon.hub import Hub
+from edge_rnn.daemon.intake import DESK, receive_in_c
 from edge_rnn.daemon.ring import Ring
 from edge_rnn.endpoints.sockets import SocketSource
 from edge_rnn.errors import SourceError
@@ -172,6 +174,16 @@ def test_more_than_there_is_room_for_in_a_round_comes_all_the_same(tmp_path, hub
     sending.join()
     rounds(hub, [line], 5)
     assert np.diff(line.seqs).tolist() == [1] * 60_009
+
+
+def test_the_extension_refuses_desks_that_do_not_fit():
+    x, seq, rows = np.empty((8, 2), np.float32), np.empty(8, np.int64), np.zeros(1, np.int64)
+    desk = np.array([(-1, 0, 0, 1.0, 0)], DESK)
+    receive = receive_in_c()
+    assert receive(desk, x, seq, rows) == [(0, errno.EBADF)]
+    for bad in ((desk[:0], x, seq, rows), (desk, x[:7], seq, rows), (desk, x, seq[:0], rows), (desk, x, seq, rows[:0])):
+        with pytest.raises(ValueError, match="expected"):
+            receive(*bad)
 
 
 def test_waiting_ends_with_a_call_from_another_thread_and_rounds_are_a_tick_apart(tmp_path):
