@@ -23,9 +23,14 @@ from .to_onnx import assemble, write_float
 
 
 def weights_form(bundle: Bundle) -> bytes:
-    """The .weights.onnx of an int8 bundle; raises UsageError for a float32 one."""
+    """The .weights.onnx of an int8 bundle; raises UsageError for a float32 one, or one with statistics."""
     if bundle.graph.precision != "int8":
         raise UsageError("the weights form is made of an int8 model, this one is float32: export with --precision int8")
+    if any(layer.kind == "statistics" for layer in bundle.graph.layers):
+        raise UsageError(
+            "statistics have a unit for each output, which one scale a row of weights does not hold: "
+            "take --onnx-form exact, or the float32 model"
+        )
     graph = dequantize(bundle.graph)
     manifest = dataclasses.replace(
         bundle.manifest,

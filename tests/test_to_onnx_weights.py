@@ -20,6 +20,8 @@ from edge_rnn.errors import UsageError
 from edge_rnn.graph import Graph
 from edge_rnn.manifest import Channel
 
+WEIGHED = [kind for kind in KINDS if kind != "statistics"]
+
 
 def bundle_of(graph: Graph, x: np.ndarray):
     channels = tuple(Channel(f"c{i}", "", 0.0, 1.0, -4.0, 4.0) for i in range(graph.inputs))
@@ -35,7 +37,7 @@ def quantized(seed: int, kinds: list[str], bits: int = 8, units: int | None = No
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(KINDS), max_size=3), st.sampled_from([8, 4]))
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(WEIGHED), max_size=3), st.sampled_from([8, 4]))
 def test_onnxruntime_gives_the_float_network_of_the_rounded_weights(seed, kinds, bits):
     graph, x = quantized(seed, kinds, bits)
     blob = weights_form(bundle_of(graph, x))
@@ -86,3 +88,9 @@ def test_a_float_bundle_has_no_weights_form():
     graph = float_graph(rng, ["gru"], 4, 3)
     with pytest.raises(UsageError, match="made of an int8 model"):
         weights_form(bundle_of(graph, np.zeros((10, 4), np.float32)))
+
+
+def test_statistics_are_refused_as_one_scale_a_row_does_not_hold_their_units():
+    graph, x = quantized(1, ["window", "statistics", "dense"])
+    with pytest.raises(UsageError, match="a unit for each output"):
+        weights_form(bundle_of(graph, x))
