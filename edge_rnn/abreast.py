@@ -46,11 +46,9 @@ class Abreast:
             mine = tuple(array[at : at + 1] for array in self._state.arrays)
             one.move(self._last[at], self._run[at], self._memory, at, mine)
         self._inside = np.zeros(count, np.bool_)
-        self._slot, self._due = (
-            np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
-        )  # the next sample's, and its number
-        self._ahead, self._numbered = np.zeros(count, np.int64), np.zeros(count, np.int64)  # since the stream knew
+        self._counts = np.zeros((4, count), np.int64)
+        # the next sample's slot; samples since the stream knew; the next one's number; numbered ones since it knew
+        self._slot, self._ahead, self._due, self._numbered = self._counts
         self._logits: list[F32 | None] = [None] * count  # of the last push
 
     def push(self, where: I64, x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None]:
@@ -92,25 +90,24 @@ class Abreast:
             self._inside[at] = True
 
     def _step(self, where: I64, x: F32, rows: I64, numbered: bool) -> list[list[Event]]:
-        stops, firsts, members = rows.cumsum(), self._slot[where], where.tolist()
+        stops, members = rows.cumsum(), where.tolist()
         logits = np.empty((len(x), self._model.outputs), np.float32)
         self._model.engine.runs(x, rows, where, self._state, logits)
         start = 0
         for at, stop in zip(members, stops.tolist(), strict=True):
             self._logits[at] = logits[start:stop]
             start = stop
-        upto = firsts + rows
-        self._slot[where] = upto
-        self._ahead[where] += rows
-        if numbered:
-            self._due[where] += rows
-            self._numbered[where] += rows
+        counts = self._counts if numbered else self._counts[:2]
+        moved = counts.take(where, axis=1)
+        moved += rows
+        counts[:, where] = moved
+        upto = moved[0]
         told: list[list[Event]] = [[] for _ in members]
         if self._detector.active:
             averages, quiet = self._detector.average(self._memory, softmax(logits), rows, where, upto)
             for n in np.flatnonzero(~quiet.all(axis=1)).tolist():
                 one, mine = self._streams[members[n]], averages[stops[n] - rows[n] : stops[n]]
-                told[n] = one.told(one.detector.decide(mine, quiet[n], int(firsts[n])))
+                told[n] = one.told(one.detector.decide(mine, quiet[n], int(upto[n] - rows[n])))
         return told
 
 

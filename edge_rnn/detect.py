@@ -47,9 +47,8 @@ def samples_of(ms: float, rate_hz: float) -> int:
 def softmax(logits: NDArray[np.float32]) -> F64:
     """Class probabilities (T, C) of logits (T, C), summed column by column so that a cut of T changes no bit."""
     shifted = logits.astype(np.float64)
-    rows, classes = (
-        shifted.shape
-    )  # NumPy reduces short rows at 50 ns a row: many of them are looked at column by column
+    rows, classes = shifted.shape
+    # NumPy reduces short rows at 50 ns a row: many of them are looked at column by column
     largest = shifted.max(axis=1) if rows < 8 * classes else functools.reduce(np.maximum, shifted.T)
     shifted -= largest[:, None]
     e: F64 = np.exp(shifted)

@@ -42,9 +42,8 @@ class Hub:
         self._rung = False
         self._began = 0.0
         self._ready: list[Seat] = []
-        self._alike = (
-            selectors.DefaultSelector()
-        )  # those at intakes: one entry among the others, read without asking which
+        self._alike = selectors.DefaultSelector()
+        """Those at intakes: one entry among the others, read without asking which."""
         if hasattr(self._alike, "fileno"):
             self._poll.register(self._alike, selectors.EVENT_READ, self._alike)
         self._alike_ready = False
