@@ -71,18 +71,15 @@ class Intake:
         desk = np.array([(seat.source.socket.fileno(), session, first, scale, offset)], DESK)
         self._desks = np.concatenate([self._desks, desk])
         self._seats, self._rings = [*self._seats, seat], [*self._rings, ring]
-        seat.intake = self
 
     def leave(self, seat: Seat) -> None:
         """Read it here no more; its decoder goes on where this one is."""
         at = self._seats.index(seat)
         desk = self._desks[at]
         seat.go_on(int(desk["last"]), int(desk["offset"]))
-        seat.intake = None
         self._desks = np.delete(self._desks, at)
-        self._seats, self._rings = [
-            [*old[:at], *old[at + 1 :]] for old in (self._seats, self._rings)
-        ]  # sheaves keep theirs
+        self._seats = self._seats[:at] + self._seats[at + 1 :]
+        self._rings = self._rings[:at] + self._rings[at + 1 :]  # a new list: sheaves keep theirs
 
     def read(self) -> tuple[Sheaf | None, list[tuple[Seat, bytes | int]]]:
         """Read all; and of some, in order, what came that is no plain frame (b"": the end), or an errno."""

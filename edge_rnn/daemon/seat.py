@@ -6,15 +6,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..endpoints.sockets import Head, SocketSource
 from ..errors import EdgeRnnError
 from ..recording import Chunk
 from .ring import Ring
-
-if TYPE_CHECKING:
-    from .intake import Intake
 
 
 class Seat:
@@ -27,8 +23,6 @@ class Seat:
         self.source = source
         self.took = took
         self.ring = ring
-        self.intake: Intake | None = None
-        """Where it is read together with others."""
         self._ended = threading.Event()
         self._error: EdgeRnnError | None = None
 

@@ -24,20 +24,6 @@ static void *borrow(views *v, PyObject *object, char format, Py_ssize_t count, i
 
 static Py_ssize_t items(const views *v) { return v->view[v->held - 1].len / v->view[v->held - 1].itemsize; }
 
-/* Whether every stream has its rows, together R, and is one of N. */
-static int in_order(const int64_t *rows, const int64_t *where, Py_ssize_t M, Py_ssize_t R, Py_ssize_t N) {
-    Py_ssize_t sum = 0;
-    for (Py_ssize_t m = 0; m < M; m++) {
-        if (rows[m] <= 0 || rows[m] > R - sum || where[m] < 0 || where[m] >= N) {
-            PyErr_SetString(PyExc_ValueError, "rows or streams are out of range");
-            return 0;
-        }
-        sum += (Py_ssize_t)rows[m];
-    }
-    if (sum != R) PyErr_SetString(PyExc_ValueError, "rows do not add up to the samples");
-    return sum == R;
-}
-
 typedef struct {
     const float *floor, *ceiling;
     const double *low, *high;
@@ -113,7 +99,7 @@ PyObject *ernn_python_plain(PyObject *module, PyObject *args) {
     uint8_t *well = run ? borrow(&v, well_o, '?', M, 1, "well") : NULL;
     const int64_t *seq = NULL;
     if (!well || (seq_o != Py_None && !(seq = borrow(&v, seq_o, 'q', R, 0, "seq")))) goto done;
-    if (!in_order(rows, where, M, R, N)) goto done;
+    if (!ernn_in_order(rows, where, M, R, N)) goto done;
     for (Py_ssize_t m = 0, at = 0; m < M; at += (Py_ssize_t)rows[m++]) {
         const int64_t n = where[m];
         well[m] = inside[n] && (!seq || consecutive(seq + at, rows[m], due[n])) &&
@@ -174,7 +160,7 @@ PyObject *ernn_python_averages(PyObject *module, PyObject *args) {
         }
     double *out = borrow(&v, out_o, 'd', R * K, 1, "averages");
     uint8_t *quiet = out ? borrow(&v, quiet_o, '?', M * K, 1, "quiet") : NULL;
-    if (!quiet || !in_order(rows, where, M, R, N)) goto done;
+    if (!quiet || !ernn_in_order(rows, where, M, R, N)) goto done;
     for (Py_ssize_t m = 0; m < M; p += rows[m] * C, out += rows[m] * K, m++)
         for (Py_ssize_t k = 0; k < K; k++)
             quiet[m * K + k] = (uint8_t)smooth(p + labels[k], C, out + k, K, (Py_ssize_t)rows[m], alpha[k],

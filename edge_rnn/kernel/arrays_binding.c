@@ -27,6 +27,19 @@ int ernn_take(PyObject *object, Py_buffer *view, char format, Py_ssize_t count, 
     return -1;
 }
 
+int ernn_in_order(const int64_t *rows, const int64_t *where, Py_ssize_t M, Py_ssize_t R, Py_ssize_t N) {
+    Py_ssize_t sum = 0;
+    for (Py_ssize_t m = 0; m < M; m++) {
+        if (rows[m] <= 0 || rows[m] > R - sum || where[m] < 0 || where[m] >= N) {
+            PyErr_SetString(PyExc_ValueError, "rows or streams are out of range");
+            return 0;
+        }
+        sum += (Py_ssize_t)rows[m];
+    }
+    if (sum != R) PyErr_SetString(PyExc_ValueError, "rows do not add up to the samples");
+    return sum == R;
+}
+
 void ernn_release(Py_buffer *views, unsigned n) {
     while (n) PyBuffer_Release(&views[--n]);
 }

@@ -74,6 +74,12 @@ static void kernel_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
+PyObject *ernn_none_or_error(ernn_status status) {
+    if (status == ERNN_OK) return Py_NewRef(Py_None);
+    PyErr_SetString(PyExc_ValueError, "x holds NaN, Inf or a number beyond the model's reach");
+    return NULL;
+}
+
 /* One call without the GIL: `streams` of one step each, or one stream of many steps. */
 static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char out_format, int group) {
     PyObject *x_object, *states, *out_object, *result = NULL;
@@ -109,10 +115,7 @@ static PyObject *kernel_call(Kernel *self, PyObject *args, char in_format, char 
     }
     if (paused) PyEval_RestoreThread(paused);
     PyMem_Free(memory);
-    if (status == ERNN_OK)
-        result = Py_NewRef(Py_None);
-    else
-        PyErr_SetString(PyExc_ValueError, "x holds NaN, Inf or a number beyond the model's reach");
+    result = ernn_none_or_error(status);
 release_states:
     ernn_release(views, self->states);
 release_out:

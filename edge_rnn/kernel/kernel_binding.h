@@ -27,6 +27,9 @@ typedef struct {
 /* Views and addresses of a model's states for n streams, or an error and -1. */
 int ernn_take_states(const Kernel *self, PyObject *states, Py_ssize_t n, Py_buffer *views, uint8_t **at);
 
+/* What a call gives back: None, or an error and NULL when samples were refused. */
+PyObject *ernn_none_or_error(ernn_status status);
+
 /* The type into the module; -1 with an error. */
 int ernn_add_kernel(PyObject *module);
 

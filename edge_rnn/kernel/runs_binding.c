@@ -30,14 +30,6 @@ static ernn_status run_all(const Kernel *self, uint8_t *scratch, uint8_t **at, P
     return ERNN_OK;
 }
 
-static int in_order(const int64_t *rows, const int64_t *where, Py_ssize_t streams, Py_ssize_t steps, Py_ssize_t known) {
-    int right = 1;
-    for (Py_ssize_t n = 0; right && n < streams; steps -= (Py_ssize_t)rows[n++])
-        right = rows[n] > 0 && rows[n] <= steps && where[n] >= 0 && where[n] < known;
-    if (!right || steps) PyErr_SetString(PyExc_ValueError, "runs: rows or streams are out of range");
-    return right && !steps;
-}
-
 PyObject *ernn_python_runs(PyObject *kernel, PyObject *args) {
     const Kernel *self = (const Kernel *)kernel;
     const ernn_packed *m = self->model;
@@ -62,7 +54,7 @@ PyObject *ernn_python_runs(PyObject *kernel, PyObject *args) {
         PyErr_Format(PyExc_ValueError, "x: expected rows of %d", m->inputs);
         goto release;
     }
-    if (!in_order(arrays[0].buf, arrays[1].buf, streams, steps, known)) goto release;
+    if (!ernn_in_order(arrays[0].buf, arrays[1].buf, streams, steps, known)) goto release;
     if (ernn_take_states(self, states, known, views, at) < 0) goto release;
     uint8_t *scratch = ernn_aligned(m->scratch_bytes * self->isa->tile, &memory);
     if (scratch) {
@@ -71,10 +63,7 @@ PyObject *ernn_python_runs(PyObject *kernel, PyObject *args) {
             run_all(self, scratch, at, streams, arrays[0].buf, arrays[1].buf, arrays[2].buf, arrays[3].buf);
         if (paused) PyEval_RestoreThread(paused);
         PyMem_Free(memory);
-        if (status == ERNN_OK)
-            result = Py_NewRef(Py_None);
-        else
-            PyErr_SetString(PyExc_ValueError, "x holds NaN, Inf or a number beyond the model's reach");
+        result = ernn_none_or_error(status);
     }
     ernn_release(views, self->states);
 release:
