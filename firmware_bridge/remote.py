@@ -91,7 +91,8 @@ class Remote:
     def run(self, rows: npt.NDArray[np.int16], each: Each | None = None) -> I32:
         """All steps from the zero state: rows (T, I) int16 codes -> logits (T, C) int32 Q16.
 
-        `each` is called with the number of a step and its logits (C,), once a step, in order; it may raise to end it.
+        `each` is called with the number of a step and its logits (C,), once a step, in order; it may raise to end it:
+        the answers still on their way are then forgotten.
         """
         info = self.info
         if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != info.inputs or info.result != 0:
@@ -103,8 +104,12 @@ class Remote:
         self._done, self._checkpoint, self._last = 0, (0, b""), False
         self._asked.clear()
         self._recover()
-        while self._done < len(rows) or self._asked or self._plan:
-            self._turn()
+        try:
+            while self._done < len(rows) or self._asked or self._plan:
+                self._turn()
+        except BaseException:
+            self._forget()
+            raise
         return self._logits
 
     def state(self) -> bytes:
@@ -125,6 +130,12 @@ class Remote:
                 self.link.send(GetStats())
             self._turn()
         return self._stats[-1]
+
+    def _forget(self) -> None:
+        """No step is wanted any more; the link may still bring answers."""
+        self._plan.clear()
+        self._asked.clear()
+        self._logits = self._each = None
 
     def _recover(self) -> None:
         """Plan the way from a board without our state to the samples not yet answered."""
@@ -158,7 +169,7 @@ class Remote:
                     self.reboots += 1
                     self._asked.clear()
                     self._recover()
-            elif isinstance(event, Answered):
+            elif isinstance(event, Answered) and event.ticket in self._asked:
                 self._answered(self._asked.pop(event.ticket), event.message)
             elif isinstance(event, Stats):
                 self._stats.append(event)

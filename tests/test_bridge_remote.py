@@ -113,7 +113,7 @@ def test_firmware_check_compares_every_logit_and_the_state_of_a_board_on_a_port(
     thread.join()
 
 
-@pytest.mark.parametrize(("wrong", "step"), [("logit", 123), ("state", 299)])
+@pytest.mark.parametrize(("wrong", "step"), [("logit", 123), ("logits", 123), ("state", 299)])
 def test_a_board_with_one_wrong_bit_is_found_and_its_step_named(
     wrong, step, bundle, model, tmp_path, capsys, monkeypatch
 ):
@@ -123,7 +123,8 @@ def test_a_board_with_one_wrong_bit_is_found_and_its_step_named(
         def step(self, x):
             first, *rest = super().step(x)
             self.made += 1
-            return (first ^ (wrong == "logit" and self.made == 124), *rest)
+            bad = {"logit": self.made == 124, "logits": self.made >= 124, "state": False}[wrong]
+            return (first ^ bad, *rest)
 
         def get_state(self):
             state = super().get_state()
