@@ -16,6 +16,7 @@ AT_LEAST = {
     "group of 1024 / onnxruntime batch": {"gru32": 3.7, "lstm32": 2.1, "gru64x2": 2.4, "lstm128": 1.3},
     "float32 step / LiteRT, public calls": {"gru32": 20, "lstm32": 20, "gru64x2": 4, "lstm128": 2.5, "rnn32": 28},
     "float32 step / LiteRT, in place": dict.fromkeys(["gru32", "lstm32", "gru64x2", "lstm128", "rnn32"], 0),
+    "float32 step / RTNeural": dict.fromkeys(["gru32", "lstm32", "gru64x2", "lstm128"], 0),
     "import, load, first step / onnxruntime": dict.fromkeys(["gru32", "lstm32", "gru64x2", "lstm128", "rnn32"], 2),
     "cold caches / onnxruntime bound": dict.fromkeys(["gru32", "lstm32", "gru64x2", "lstm128", "rnn32"], 25),
 }
@@ -33,6 +34,7 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
         "group of 1024 / onnxruntime batch": tuple(found["group"][n]["min_us"] for n in ("onnxruntime", "native")),
         "float32 step / LiteRT, public calls": (least.get("litert", 0), least["native float32"]),
         "float32 step / LiteRT, in place": (least.get("litert in place", 0), least["native float32"]),
+        "float32 step / RTNeural": (least.get("rtneural", 0), least["native float32"]),
         "import, load, first step / onnxruntime": tuple(
             found["start"][n]["total_ms"] for n in ("onnxruntime", "native")
         ),
@@ -61,9 +63,9 @@ def print_report(report: dict[str, Any]) -> None:
     times = Table(title="us a step from Python, median (minimum)")
     for column in ("contestant", *networks):
         times.add_column(column)
-    for name in next(iter(networks.values()))["step"]:
-        cells = [networks[n]["step"][name] for n in networks]
-        times.add_row(name, *(f"{c['p50_us']:.3f} ({c['min_us']:.3f})" for c in cells))
+    for name in dict.fromkeys(name for found in networks.values() for name in found["step"]):
+        cells = [networks[n]["step"].get(name) for n in networks]
+        times.add_row(name, *(f"{c['p50_us']:.3f} ({c['min_us']:.3f})" if c else "" for c in cells))
     for kind in ("sequence", "group"):
         for name in ("native", "onnxruntime"):
             cells = [networks[n][kind][name] for n in networks]

@@ -10,7 +10,7 @@ from edge_rnn.engine import State
 from edge_rnn.engines.native import NativeEngine, variants
 from edge_rnn.engines.numpy import open_graph
 
-from . import litert
+from . import litert, rtneural
 from .measure import agree, cold, collect, interleave, over, tail
 from .networks import NETWORKS, float_network, int8_network, sensor
 from .rivals import Onnxruntime, torch_step
@@ -37,6 +37,8 @@ def measure_step(name: str, seconds: float, with_torch: bool = True) -> dict[str
     steps |= {"onnxruntime bound": Onnxruntime(graph).bound(), "onnxruntime run": Onnxruntime(graph).plain()}
     if litert.installed():
         steps |= {"litert in place": litert.Litert(graph).in_place(), "litert": litert.Litert(graph).public()}
+    if rtneural.installed() and (compiled := rtneural.step_of(graph)):
+        steps["rtneural"] = compiled
     if with_torch:
         steps["torch"] = torch_step(graph)
     x = sensor(graph.inputs, CHUNK)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import litert
+from benchmarks import litert, rtneural
 from benchmarks.measure import agree, collect
 from benchmarks.networks import NETWORKS, float_network, sensor
 from benchmarks.rivals import Onnxruntime, torch_step
@@ -37,6 +37,13 @@ def test_every_contestant_carries_its_state_through_the_same_network(name):
 def test_litert_carries_its_state_through_the_same_network(name):
     graph = float_network(name)
     assert_same(graph, {"public": litert.Litert(graph).public(), "in place": litert.Litert(graph).in_place()})
+
+
+@pytest.mark.skipif(not rtneural.installed(), reason="RTNEURAL names no checkout of RTNeural, or there is no g++")
+@pytest.mark.parametrize("name", ["gru32", "lstm32", "gru64x2"])
+def test_rtneural_carries_its_state_through_the_same_network(name):
+    graph = float_network(name)
+    assert_same(graph, {"rtneural": rtneural.step_of(graph)})
 
 
 def test_a_wrong_contestant_is_not_timed():
