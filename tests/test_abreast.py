@@ -25,10 +25,14 @@ def scores(stream):
 
 
 def push(together, members, samples, seqs=None):
-    rows = np.array([len(one) for one in samples])
-    return together.push(
-        np.array(members), np.concatenate(samples), rows, None if seqs is None else np.concatenate(seqs)
-    )
+    """The events of each, None for those that are left: they are settled."""
+    rows, numbers = np.array([len(one) for one in samples]), None if seqs is None else np.concatenate(seqs)
+    told, left = together.push(np.array(members), np.concatenate(samples), rows, numbers)
+    assert all(told.values())
+    assert not told.keys() & set(left)
+    for m in left:
+        together.settle(members[m])
+    return [None if m in left else told.get(m, []) for m in range(len(members))]
 
 
 # what befalls a stream in a turn: nothing, a sample that is none, a hole in the numbers that is held (degraded), one

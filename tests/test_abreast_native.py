@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_models import random_graph
 
-from edge_rnn.abreast import plain_in_numpy
+from edge_rnn.abreast import COUNTS, DUE, plain_in_numpy
 from edge_rnn.detect import AVERAGE, CEILING, FIELDS, FLOOR, PEAK, SILENT, averages_in_numpy
 from edge_rnn.engine import State
 from edge_rnn.engines.native import NativeEngine
@@ -40,18 +40,21 @@ def test_c_and_numpy_find_the_same_streams_plain(seed, numbered, odd):
     x[rng.random(x.shape) < odd / 20] = rng.choice([np.nan, np.inf, 1e9, -1e9])
     x[: total // 2, rng.integers(2)] = 2.0 if rng.random() < odd else x[: total // 2, 0]
     x = x.astype(np.float32)
-    due = rng.integers(-1, 3, STREAMS) * 100
-    seq = np.concatenate([np.arange(n) + max(due[at], 0) for at, n in zip(where, rows, strict=True)])
+    counts = rng.integers(0, 1000, (len(COUNTS), STREAMS))
+    counts[DUE] = rng.integers(-1, 3, STREAMS) * 100
+    seq = np.concatenate([np.arange(n) + max(counts[DUE, at], 0) for at, n in zip(where, rows, strict=True)])
     if rng.random() < odd:
         seq[rng.integers(total)] += 1
     inside = rng.random(STREAMS) < 0.9
     last, run = np.ones((STREAMS, 2), np.float32) / 2, rng.integers(0, 30, (STREAMS, 2))
     ways = []
     for plain, told in ((native.plain, watch.limits), (plain_in_numpy, watch)):
-        mine, same, well = last.copy(), run.copy(), np.empty(len(where), np.bool_)
-        plain(x, rows, where, inside, seq if numbered else None, due, told, mine, same, well)
-        ways.append((well.tolist(), mine.tobytes(), same.tolist()))
+        mine, same, moved, well = last.copy(), run.copy(), counts.copy(), np.empty(len(where), np.bool_)
+        upto = np.full(len(where), -1)
+        found = plain(x, rows, where, inside, seq if numbered else None, moved, told, mine, same, upto, well)
+        ways.append((found, well.tolist(), mine.tobytes(), same.tolist(), moved.tolist(), upto.tolist()))
     assert ways[0] == ways[1]
+    assert found == well.sum()
 
 
 @settings(max_examples=200, deadline=None)
@@ -104,23 +107,25 @@ def test_steps_of_many_streams_are_those_of_each(kinds):
 
 def test_what_cannot_be_is_refused():
     watch, rows, where = Watch(CHANNELS), np.array([2, 3]), np.array([0, 1])
-    x, inside, due = np.zeros((5, 2), np.float32), np.ones(2, np.bool_), np.zeros(2, np.int64)
+    x, inside, counts = np.zeros((5, 2), np.float32), np.ones(2, np.bool_), np.zeros((4, 2), np.int64)
     last, run, well = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int64), np.empty(2, np.bool_)
-    good = [x, rows, where, inside, np.arange(5), due, watch.limits, last, run, well]
+    upto = np.zeros(2, np.int64)
+    good = [x, rows, where, inside, np.arange(5), counts, watch.limits, last, run, upto, well]
     native.plain(*good)
     for at, bad in [
         (0, x[:4]), (0, x.astype(np.float64)), (1, rows + 1), (1, np.array([0, 5])), (1, rows[:1]), (2, where + 1),
-        (2, where - 1), (3, inside[:1]), (4, np.arange(4)), (5, due[:1]), (6, watch.limits[:5]), (7, last[:1]),
-        (8, run.astype(np.int32)), (9, well[:1]), (9, None), (1, np.array([1 << 62, 1 << 62])),
+        (2, where - 1), (3, inside[:1]), (4, np.arange(4)), (5, counts[:3]), (6, watch.limits[:5]),
+        (7, last[:1]), (8, run.astype(np.int32)), (9, upto[:1]), (10, well[:1]), (10, None),
+        (1, np.array([1 << 62, 1 << 62])),
     ]:  # fmt: skip
         with pytest.raises((ValueError, TypeError, BufferError)):
             native.plain(*good[:at], bad, *good[at + 1 :])
     p, labels, alpha, memory = np.zeros((5, 4)), np.array([1]), np.ones(1), np.zeros((FIELDS, 2, 1))
-    good = [p, labels, alpha, memory, rows, where, due, np.empty((5, 1)), np.empty((2, 1), np.bool_)]
+    good = [p, labels, alpha, memory, rows, where, upto, np.empty((5, 1)), np.empty((2, 1), np.bool_)]
     native.averages(*good)
     for at, bad in [
         (0, p[:4]), (0, p[0]), (1, labels + 3), (1, labels - 2), (1, labels[:0]), (2, np.ones(2)), (3, memory[:4]),
-        (3, memory[:, :1].copy()), (4, rows + 1), (5, where + 1), (6, due[:1]), (7, np.empty((4, 1))),
+        (3, memory[:, :1].copy()), (4, rows + 1), (5, where + 1), (6, upto[:1]), (7, np.empty((4, 1))),
         (8, np.empty((2, 1))),
     ]:  # fmt: skip
         with pytest.raises((ValueError, TypeError, BufferError)):

@@ -13,6 +13,7 @@ from .config import Source as SourceTable
 from .feed import Feed, Open, replayable
 from .hub import Hub
 from .lane import Lane
+from .march import March
 from .records import Place
 from .ring import Ring
 from .store import Store
@@ -24,10 +25,10 @@ log = logging.getLogger("edge_rnn")
 class Assembly:
     """Makes units; nothing of them runs yet."""
 
-    def __init__(self, store: Store, hub: Hub, open_source: Open) -> None:
+    def __init__(self, store: Store, hub: Hub, march: March, open_source: Open) -> None:
         self.switches: Counter[str] = Counter()
         """How often each pipeline changed to another model."""
-        self._store, self._hub, self._open_source = store, hub, open_source
+        self._store, self._hub, self._march, self._open_source = store, hub, march, open_source
 
     def unit(self, source: SourceTable, pipelines: list[Pipeline], models: dict[str, Model]) -> Unit:
         """A source with its pipelines; raises UsageError when they do not fit together."""
@@ -60,4 +61,4 @@ class Assembly:
     def _ring(self, source: SourceTable, place: Place, model: Model, live: bool) -> Ring:
         rate_hz = source.rate_hz or model.manifest.rate_hz
         missed = missed_samples(place, time.time_ns(), rate_hz, model.manifest.gap.long) if live else 0
-        return Ring(source.buffer_samples, live, place.cursor + missed)
+        return Ring(source.buffer_samples, live, place.cursor + missed, self._march.news)

@@ -37,6 +37,7 @@ class FrontDesk:
         for lane in self._lanes:
             if lane.pipeline == pipeline:
                 lane.reset_wanted = True
+                lane.ring.tell()
         self._service.wake()
 
     def ask_for_reload(self) -> None:
@@ -49,6 +50,8 @@ class FrontDesk:
         for lane in self._lanes:
             line, lane.score = lane.score, None
             lane.wants_score = bool(wanting)
+            if wanting:
+                lane.ring.tell()
             if line is not None:
                 for outlet in wanting:
                     outlet.score(lane.pipeline, line)

@@ -37,10 +37,11 @@ class Lane:
         self.failed: str | None = None
         self.finished = place.finished
         self.reset_wanted = False
-        """Set by others: begin again from the zero state."""
+        """Set by others, who then call `ring.tell`: begin again from the zero state."""
         self.wants_score = False
+        """Likewise: put the newest score into `score`, if that is None and one came since the last."""
         self.score: str | None = None
-        """The newest score's line, for whoever takes it and puts None there."""
+        """Its line, for whoever takes it and puts None there."""
         self._place = place
         self._name = stream_name(installation, pipeline, place.generation)
         self._wall_ns = wall_ns
@@ -50,6 +51,7 @@ class Lane:
         self._waiting: list[Chunk] = []
         self._ended = False
         self._since_ns = 0
+        self._scored = -1  # the sample whose score was told
         self._events: list[Event] = []
         self.settle: Callable[[], None] = _nothing
         """To be called before the stream is touched: it may be abreast of others, and ahead of what it knows."""
@@ -64,7 +66,7 @@ class Lane:
             self._since_ns = since_ns
             self._waiting = joined(chunks)
             return True
-        return bool(self._events) or self.reset_wanted or self._ended
+        return bool(self._events) or self.reset_wanted or self.wants_score or self._ended
 
     @property
     def plain(self) -> Chunk | None:
@@ -87,8 +89,6 @@ class Lane:
         if events:
             self._since_ns = came_ns
             self._events += events
-        if self.wants_score and self.score is None:
-            self._tell_score()
 
     def passed(self, rows: int) -> None:
         """So many samples of a live source were pushed that never waited in the ring."""
@@ -97,8 +97,9 @@ class Lane:
 
     def work(self, clock_ns: Callable[[], int]) -> Batch | None:
         """Step what waits; a batch when there are events or the source ended."""
-        if not self._waiting and not self._events and not self.reset_wanted and not self._ended:
-            return None
+        asked = self.reset_wanted or (self.wants_score and self.score is None)
+        if not self._waiting and not self._events and not asked and not self._ended:
+            return None  # its samples went beside those of others, and nothing came of it
         self.settle()
         if self.reset_wanted:
             self.reset_wanted = False
@@ -115,6 +116,8 @@ class Lane:
         if self._ended and not self.finished:
             self._events += self.stream.finish()
             self.finished = self._dirty = True
+        if self.wants_score and self.score is None:
+            self._tell_score()
         return self.checkpoint() if self._events or (self._ended and self._dirty) else None
 
     def checkpoint(self) -> Batch | None:
@@ -138,9 +141,9 @@ class Lane:
         self.settle = _nothing
 
     def _tell_score(self) -> None:
-        self.settle()
-        if len(self.stream.last_scores):
-            last = int(self.stream.last_index[-1])
+        last = int(self.stream.last_index[-1]) if len(self.stream.last_scores) else self._scored
+        if last != self._scored:
+            self._scored = last
             self.score = to_line(self.stream.scores(last or 1)[-1])  # of the last sample alone: only it is divided
 
 

@@ -34,7 +34,9 @@ class Rank:
         self._steps = Histograms([lane.steps for lane in lanes])
         self._rings: list[Ring] = []  # of the last sheaf, and their places
         self._where = np.zeros(0, np.int64)
-        self._unseen = np.zeros(len(lanes), np.int64)  # samples that no ring has seen, and no lane yet
+        self._waited = [0] * len(lanes)  # samples that are counted already: they came by the ring
+        self.failed = False
+        """Some of its lanes are marked so: form it anew."""
         for at, lane in enumerate(lanes):
             lane.settle = functools.partial(self._settle, at)
 
@@ -51,26 +53,25 @@ class Rank:
         """Step a sheaf of these lanes; what cannot go side by side goes to its lane's ring."""
         if sheaf.rings is not self._rings:
             self._rings, self._where = sheaf.rings, np.array([self.places[ring] for ring in sheaf.rings])
-        where, rows = self._where, sheaf.rows
-        told = self._push(where, sheaf.x, rows, sheaf.seq)
-        if told is None:
+        pushed = self._push(self._where, sheaf.x, sheaf.rows, sheaf.seq)
+        if pushed is None:
             return
-        if None in told:
-            for m in [m for m, events in enumerate(told) if events is None]:
-                sheaf.put_back(m)
-            done = np.array([events is not None for events in told])
-            where, rows = where[done], rows[done]
-        self._unseen[where] += rows
-        for at, events in zip(self._where.tolist(), told, strict=True):
-            if events or (events is not None and self._lanes[at].wants_score):
-                self._lanes[at].told(events, sheaf.came_ns)
+        told, left = pushed
+        for m in left:
+            self._settle(int(self._where[m]))
+            sheaf.put_back(m)
+        for m, events in told.items():
+            lane = self._lanes[self._where[m]]
+            lane.told(events, sheaf.came_ns)
+            lane.ring.tell()
 
-    def step(self) -> None:
-        """Step what waits in the lanes and is plain; samples with and without numbers go apart."""
+    def step(self, waiting: list[Lane]) -> None:
+        """Step what waits in these lanes and is plain; samples with and without numbers go apart."""
+        places = [self.places[lane.ring] for lane in waiting if lane.ring in self.places]
         for numbered in (True, False):
             members, chunks = [], []
-            for at, lane in enumerate(self._lanes):
-                chunk = lane.plain
+            for at in places:
+                chunk = self._lanes[at].plain
                 if chunk is not None and (chunk.seq is not None) == numbered:
                     members.append(at)
                     chunks.append(chunk)
@@ -79,32 +80,35 @@ class Rank:
             rows = np.array([len(chunk.samples) for chunk in chunks])
             seqs = [chunk.seq for chunk in chunks if chunk.seq is not None]
             x = np.concatenate([chunk.samples for chunk in chunks])
-            told = self._push(np.array(members), x, rows, np.concatenate(seqs) if seqs else None)
-            for at, events in zip(members, told or [], strict=told is not None):
-                if events is not None:
-                    self._lanes[at].stepped(events)
+            pushed = self._push(np.array(members), x, rows, np.concatenate(seqs) if seqs else None)
+            if pushed is None:
+                continue
+            told, left = pushed
+            for n, at in enumerate(members):
+                if n not in left:
+                    self._waited[at] += len(chunks[n].samples)
+                    self._lanes[at].stepped(told.get(n, []))
 
-    def _push(self, where: I64, x: F32, rows: I64, seq: I64 | None) -> list[list[Event] | None] | None:
+    def _push(self, where: I64, x: F32, rows: I64, seq: I64 | None) -> tuple[dict[int, list[Event]], list[int]] | None:
         """As Abreast.push, with the time it took; None when it failed."""
         began = self._clock_ns()
         try:
-            told = self._abreast.push(where, x, rows, seq)
+            told, left = self._abreast.push(where, x, rows, seq)
         except Exception as error:
             lanes = [self._lanes[at] for at in where.tolist()]
             log.exception("pipelines %s failed, the others go on", ", ".join(lane.pipeline for lane in lanes))
             for lane in lanes:
                 lane.failed = repr(error)
+            self.failed = True
             return None
-        if None in told:
-            done = np.array([events is not None for events in told])
-            where, rows = where[done], rows[done]
+        if left:
+            where, rows = np.delete(where, left), np.delete(rows, left)
         if len(where):
             self._steps.add(where, (self._clock_ns() - began) / int(rows.sum()), rows)
-        return told
+        return told, left
 
     def _settle(self, at: int) -> None:
-        self._abreast.settle(at)
-        rows = int(self._unseen[at])
-        if rows:
-            self._unseen[at] = 0
-            self._lanes[at].passed(rows)
+        passed = self._abreast.settle(at) - self._waited[at]
+        self._waited[at] = 0
+        if passed:
+            self._lanes[at].passed(passed)

@@ -17,15 +17,19 @@ from ..recording import Chunk
 
 
 class Ring:
-    """One pipeline's input. `cursor` is how many samples of the source were taken before."""
+    """One pipeline's input. `cursor` is how many samples of the source were taken before.
 
-    def __init__(self, limit: int, live: bool, cursor: int = 0) -> None:
+    `news` is shared by many: a ring enters itself when its pipeline has something to do, once while samples wait.
+    """
+
+    def __init__(self, limit: int, live: bool, cursor: int = 0, news: deque[Ring] | None = None) -> None:
         self.live = live
         self.dropped = 0
         self.came = cursor
         self.ended = False
         self.since_ns = 0
         """When the oldest of what waits came (time.monotonic_ns)."""
+        self._news: deque[Ring] = deque() if news is None else news
         self._limit = limit
         self._skip = 0
         self._waiting = 0
@@ -60,11 +64,14 @@ class Ring:
                 self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
             if self._closed:
                 return False
-            if not self._queue:
+            first = not self._queue
+            if first:
                 self.since_ns = time.monotonic_ns()
             self._queue.append(chunk)
             self._waiting += rows
             self._keep_limit()
+            if first:
+                self.tell()
         return True
 
     def put_back(self, chunk: Chunk, came_ns: int) -> None:
@@ -77,6 +84,7 @@ class Ring:
             self._queue.appendleft(chunk)
             self._waiting += len(chunk.samples)
             self._keep_limit()
+            self.tell()
 
     def passed(self, rows: int) -> int:
         """So many samples of a live source went another way; the cursor after them."""
@@ -88,6 +96,11 @@ class Ring:
         """The source has no more samples, ever."""
         with self._lock:
             self.ended = True
+            self.tell()
+
+    def tell(self) -> None:
+        """From any thread, after whatever it is: its pipeline has something to do in the next round."""
+        self._news.append(self)
 
     def take(self) -> tuple[list[Chunk], bool]:
         """All that waits, and whether it is the end."""

@@ -23,6 +23,7 @@ from .deliveries import open_delivery
 from .desk import FrontDesk
 from .feed import Open, open_configured
 from .hub import Hub
+from .lane import Lane
 from .lock import only_one
 from .march import March
 from .outlet import Outlet
@@ -52,13 +53,14 @@ class Service:
         self.store = store or Store(config.service.state_dir)
         self.committer = Committer(self.store, self._committed)
         self.units: dict[str, Unit] = {}
+        self._lanes: list[Lane] = []  # all of theirs
         self.outlets: dict[str, tuple[Any, Outlet]] = {}
         self.clients = Clients(config.service.socket) if config.service.socket else None
         self.metrics: Metrics | None = None
         self.desk = FrontDesk(self)
         self._hub = Hub(config.service.tick_ms / 1e3)
         self._march = March(time.perf_counter_ns)
-        self.assembly = Assembly(self.store, self._hub, open_source)
+        self.assembly = Assembly(self.store, self._hub, self._march, open_source)
         self._stopping = threading.Event()
         self._units_lock = threading.Lock()
         self._steps = threading.Thread(target=self._run, name="edge-rnn step", daemon=True)
@@ -95,14 +97,13 @@ class Service:
     def finished(self) -> bool:
         """Whether every source has ended for good and its last events are durable."""
         with self._units_lock:
-            return all(lane.finished for unit in self.units.values() for lane in unit.lanes)
+            return all(lane.finished for lane in self._lanes)
 
     @property
     def broken(self) -> bool:
         """Whether no pipeline works any more."""
         with self._units_lock:
-            lanes = [lane for unit in self.units.values() for lane in unit.lanes]
-            return bool(lanes) and all(lane.failed for lane in lanes)
+            return bool(self._lanes) and all(lane.failed for lane in self._lanes)
 
     def beat(self) -> tuple[int, int]:
         """Two counters that both grow as long as steps are made and events become durable."""
@@ -183,10 +184,11 @@ class Service:
         """Step all that waits, after reading the sockets: that is the step thread's alone."""
         with self._units_lock:
             sheaves = self._hub.read() if read else []
-            wanted = [unit for unit in self.units.values() if not (unit.replayable and self.committer.crowded)]
-            if len(wanted) < len(self.units):
-                self._hub.wake()
-            lanes = [lane for unit in wanted for lane in unit.lanes]
+            lanes = self._lanes
+            if self.committer.crowded:  # then a source that can wait has to
+                lanes = [lane for unit in self.units.values() if not unit.replayable for lane in unit.lanes]
+                if len(lanes) < len(self._lanes):
+                    self._hub.wake()
             batch = self._march.step(lanes, sheaves)
         if batch:
             self.committer.submit(batch)
@@ -197,11 +199,10 @@ class Service:
     def _checkpoint(self) -> None:
         whole = Batch()
         with self._units_lock:
-            for unit in self.units.values():
-                for lane in unit.lanes:
-                    batch = lane.checkpoint() if lane.failed is None else None
-                    if batch is not None:
-                        whole.absorb(batch)
+            for lane in self._lanes:
+                batch = lane.checkpoint() if lane.failed is None else None
+                if batch is not None:
+                    whole.absorb(batch)
         if whole:
             self.committer.submit(whole)
 
@@ -266,6 +267,7 @@ class Service:
         fresh = {key: self.assembly.unit(*wanted[key], models) for key in wanted if key not in same and wanted[key][1]}
         with self._units_lock:
             self.units = same | fresh
+            self._lanes = [lane for unit in self.units.values() for lane in unit.lanes]
         for unit in fresh.values():
             unit.start()
         for _, outlet in self.outlets.values():

@@ -8,6 +8,7 @@
 #include "arrays_binding.h"
 
 enum { AVERAGE, PEAK, FLOOR, CEILING, SILENT, FIELDS }; /* as detect.py has them */
+enum { SLOT, AHEAD, DUE, NUMBERED, COUNTS }; /* as abreast.py has them */
 enum { MOST = 12 };
 
 /* Views that are released together. */
@@ -66,12 +67,13 @@ static int one_plain(const float *x, Py_ssize_t rows, const limits *l, Py_ssize_
 }
 
 PyObject *ernn_python_plain(PyObject *module, PyObject *args) {
-    PyObject *x_o, *rows_o, *where_o, *inside_o, *seq_o, *due_o, *limit_o[6], *last_o, *run_o, *well_o, *result = NULL;
+    PyObject *x_o, *rows_o, *where_o, *inside_o, *seq_o, *counts_o, *limit_o[6], *last_o, *run_o, *upto_o, *well_o;
+    PyObject *result = NULL;
     views v = {.held = 0};
     limits l;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOOOO(OOOOOO)OOO", &x_o, &rows_o, &where_o, &inside_o, &seq_o, &due_o, limit_o, limit_o + 1,
-                          limit_o + 2, limit_o + 3, limit_o + 4, limit_o + 5, &last_o, &run_o, &well_o))
+    if (!PyArg_ParseTuple(args, "OOOOOO(OOOOOO)OOOO", &x_o, &rows_o, &where_o, &inside_o, &seq_o, &counts_o, limit_o,
+                          limit_o + 1, limit_o + 2, limit_o + 3, limit_o + 4, limit_o + 5, &last_o, &run_o, &upto_o, &well_o))
         return NULL;
     if (!(l.floor = borrow(&v, limit_o[0], 'f', -1, 0, "floor"))) goto done;
     const Py_ssize_t I = items(&v);
@@ -93,19 +95,25 @@ PyObject *ernn_python_plain(PyObject *module, PyObject *args) {
         goto done;
     }
     const int64_t *where = borrow(&v, where_o, 'q', M, 0, "where");
-    const int64_t *due = where ? borrow(&v, due_o, 'q', N, 0, "due") : NULL;
-    float *last = due ? borrow(&v, last_o, 'f', N * I, 1, "last") : NULL;
+    int64_t *counts = where ? borrow(&v, counts_o, 'q', COUNTS * N, 1, "counts") : NULL;
+    float *last = counts ? borrow(&v, last_o, 'f', N * I, 1, "last") : NULL;
     int64_t *run = last ? borrow(&v, run_o, 'q', N * I, 1, "run") : NULL;
-    uint8_t *well = run ? borrow(&v, well_o, '?', M, 1, "well") : NULL;
+    int64_t *upto = run ? borrow(&v, upto_o, 'q', M, 1, "upto") : NULL;
+    uint8_t *well = upto ? borrow(&v, well_o, '?', M, 1, "well") : NULL;
     const int64_t *seq = NULL;
     if (!well || (seq_o != Py_None && !(seq = borrow(&v, seq_o, 'q', R, 0, "seq")))) goto done;
     if (!ernn_in_order(rows, where, M, R, N)) goto done;
+    Py_ssize_t found = 0;
     for (Py_ssize_t m = 0, at = 0; m < M; at += (Py_ssize_t)rows[m++]) {
         const int64_t n = where[m];
-        well[m] = inside[n] && (!seq || consecutive(seq + at, rows[m], due[n])) &&
+        well[m] = inside[n] && (!seq || consecutive(seq + at, rows[m], counts[DUE * N + n])) &&
                   one_plain(x + at * I, (Py_ssize_t)rows[m], &l, I, last + n * I, run + n * I);
+        if (!well[m]) continue;
+        found++;
+        for (int field = SLOT; field < (seq ? COUNTS : DUE); field++) counts[field * N + n] += rows[m];
+        upto[m] = counts[SLOT * N + n];
     }
-    result = Py_NewRef(Py_None);
+    result = PyLong_FromSsize_t(found);
 done:
     ernn_release(v.view, v.held);
     return result;

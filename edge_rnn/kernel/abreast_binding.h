@@ -7,10 +7,11 @@
 /* Streams side by side: M of N take R samples, `rows` (M,) int64 > 0 each, one stream's after the other's; `where` (M,)
  * int64 says which of the N each is.
  *
- * plain(x, rows, where, inside, seq, due, limits, last, run, well): which of them are simply the next good samples,
- * `well` (M,) bool. x (R, I) float32; inside (N,) bool; seq (R,) int64 or None, due (N,) int64 its next one, below 0
- * none; limits: floor, ceiling (I,) float32, low, high (I,) float64, longest, stuck (I,) int64 (edge_rnn/faults.py).
- * last (N, I) float32 and run (N, I) int64 move on, for those alone.
+ * plain(x, rows, where, inside, seq, counts, limits, last, run, upto, well): which of them are simply the next good
+ * samples, `well` (M,) bool; gives how many. x (R, I) float32; inside (N,) bool; seq (R,) int64 or None; limits: floor,
+ * ceiling (I,) float32, low, high (I,) float64, longest, stuck (I,) int64 (edge_rnn/faults.py). counts (4, N) int64
+ * (COUNTS of edge_rnn/abreast.py), last (N, I) float32 and run (N, I) int64 move on, for those alone; upto (M,) int64
+ * gets their new slots.
  *
  * averages(p, labels, alpha, memory, rows, where, upto, averages, quiet): the detector's moving averages and what needs
  * a look (edge_rnn/detect.py). p (R, C) float64, labels (K,) int64, alpha (K,) float64, memory (5, N, K) float64, upto
