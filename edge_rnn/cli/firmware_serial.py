@@ -123,7 +123,8 @@ def results(bundle: Bundle, url: str, steps: int | None, every: int) -> Iterator
             if every and piece.seq % every == 0:
                 yield score(piece.t_ns, piece.step, piece.logits, bundle.manifest.labels, heard.quality)
             made += 1
-            reader.stop = made == steps
+            if made == steps:
+                break  # one read brings many results: those behind the last that was asked for are nobody's
     except KeyboardInterrupt:
         pass
     finally:
