@@ -93,6 +93,26 @@ def test_a_peer_that_only_hangs_up_is_not_hurried():
     assert said[:3] == [0.05, 0.1, 0.2]
 
 
+def test_a_peer_that_was_quiet_for_longer_than_the_patience_is_tried_once_more():
+    now = [0.0]
+
+    class Quiet(list):
+        malformed, reports, channels, rate_hz = 0, (), AB, 0.0
+
+        def __iter__(self):
+            yield from super().__iter__()
+            now[0] += 100.0
+
+    one = Chunk(np.zeros((1, 2), np.float32))
+    dials = iter([Quiet([one]), Quiet([one]), Quiet(), Quiet([one])])
+    source = Reconnecting("tcp://x:1", lambda: next(dials), 60.0, clock=lambda: now[0], sleep=lambda s: None)
+    chunks = iter(source)
+    assert [next(chunks).restart, next(chunks).restart] == [False, True]
+    with pytest.raises(SourceError, match="closed by its peer; tried again for 60 s"):
+        next(chunks)
+    assert source.reconnects == 1
+
+
 @pytest.mark.parametrize(("t_ns", "anew"), [(30, False), (20, True), (None, True)])
 def test_times_that_go_back_begin_anew(t_ns, anew):
     def chunk(at):

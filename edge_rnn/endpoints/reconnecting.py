@@ -21,7 +21,10 @@ log = logging.getLogger("edge_rnn")
 
 
 class Reconnecting:
-    """`dial` opens the source; `patience_s` is how long nothing may come before it is given up."""
+    """`dial` opens the source; `patience_s` is how long nothing may come before it is given up.
+
+    It is tried again at least once: a peer that was quiet for longer may only have been started again.
+    """
 
     def __init__(
         self,
@@ -79,12 +82,12 @@ class Reconnecting:
                 why = str(error)
             self._leave()
             left = heard + self._patience_s - self._clock()
-            if left <= 0:
+            if left <= 0 and down:
                 raise SourceError(f"{why}; tried again for {self._patience_s:g} s")
             if not down:
                 log.warning("%s: trying again for %g s", why, self._patience_s)
             down = True
-            self._sleep(min(backoff.wait(), left))
+            self._sleep(max(0.0, min(backoff.wait(), left)))
 
     def _begins_anew(self, chunk: Chunk) -> bool:
         """Whether nothing tells how much is missing between the last connection's last sample and this one's first."""
