@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 from broker import Broker
+from hypothesis import HealthCheck, settings
 
 from edge_rnn.engines.numpy import open_graph
 from edge_rnn.graph import GATES, Graph, Layer
@@ -16,6 +17,10 @@ from edge_rnn.model import Model
 # A shell starts what it runs in the background deaf to SIGINT, and children inherit that; some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hypothesis fails an example that takes more than 200 ms and a test whose data come slowly: what a busy machine does.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 QUICK = DetectorParams(smooth_ms=40, enter=0.5, exit=0.3, min_ms=20, refractory_ms=60)
 
@@ -62,6 +67,8 @@ def noise() -> np.ndarray:
 def broker(tmp_path):
     """A real mosquitto that runs; skipped where there is none."""
     made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.kill()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()

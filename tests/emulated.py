@@ -9,11 +9,13 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import tty
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 TOOLS = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
@@ -42,12 +44,6 @@ def make(folder: Path, **variables: str) -> Path:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder / "firmware.elf"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Emulator:
@@ -84,16 +80,17 @@ class Emulator:
                     pass
         return answer["return"]
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
 def connected(port: int) -> socket.socket:
-    for _ in range(400):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         with suppress(ConnectionRefusedError):
-            return socket.create_connection(("127.0.0.1", port), 20)
-        threading.Event().wait(0.05)
+            return socket.create_connection(("127.0.0.1", port), 60)
+        time.sleep(0.05)
     raise AssertionError("the emulator does not listen")
 
 
@@ -113,46 +110,51 @@ def mangle(frames: bytes, rng: random.Random, share: float, counts: dict[str, in
 
 
 class DamagingWire:
-    """What lies between the host, who opens `url`, and the emulator's UART: a share of all frames is damaged."""
+    """What lies between the host, who opens `url`, and the emulator's UART: a share of all frames is damaged.
+
+    Each pump has descriptors of its own: a number that another closed may be a file of the next test by now.
+    """
 
     def __init__(self, emulator: Emulator, line: str, share: float, seed: int) -> None:
         self.counts: dict[str, dict[str, int]] = {"down": {}, "up": {}}
         self._share, self._rng, self._emulator = share, random.Random(seed), emulator
         self._fds: list[int] = []
+        self._sockets: list[socket.socket] = []
         if line == "pty":
-            host, slave = os.openpty()
-            tty.setraw(slave)
             board = os.open(emulator.pty(), os.O_RDWR | os.O_NOCTTY)
             tty.setraw(board)
+            host, slave = os.openpty()
+            tty.setraw(slave)
             self.url = f"serial://{os.ttyname(slave)}"
             self._fds += [host, slave, board]
             self._join(host, board)
         else:
-            self._server = socket.create_server(("127.0.0.1", 0))
-            self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
-            threading.Thread(target=self._serve, daemon=True).start()
+            server = socket.create_server(("127.0.0.1", 0))
+            self.url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+            self._sockets.append(server)
+            threading.Thread(target=self._serve, args=(server,), daemon=True).start()
 
-    def _serve(self) -> None:
+    def _serve(self, server: socket.socket) -> None:
         """One host after the other; the board waits for the first."""
         board = None
         with suppress(OSError):
             while True:
-                host, _ = self._server.accept()
+                host, _ = server.accept()
                 board = board or connected(self._emulator.port)
                 for one in (host, board):
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     one.settimeout(None)
-                ends = os.dup(host.fileno()), os.dup(board.fileno())
-                self._fds += ends
-                self._join(*ends)
+                self._sockets += [host, board]
+                self._join(host.fileno(), board.fileno())
 
     def _join(self, host: int, board: int) -> None:
         for source, target, way in ((host, board, "down"), (board, host, "up")):
-            threading.Thread(target=self._pump, args=(source, target, way), daemon=True).start()
+            own = os.dup(source), os.dup(target)
+            threading.Thread(target=self._pump, args=(*own, way), daemon=True).start()
 
     def _pump(self, source: int, target: int, way: str) -> None:
         rest, rng = b"", random.Random(self._rng.random())
-        with suppress(OSError):
+        with suppress(OSError), os.fdopen(source, "rb", 0), os.fdopen(target, "wb", 0):
             while data := os.read(source, 4096):
                 whole, zero, rest = (rest + data).rpartition(b"\0")
                 out = mangle(whole + zero, rng, self._share, self.counts[way])
@@ -160,8 +162,11 @@ class DamagingWire:
                     out = out[os.write(target, out) :]
 
     def close(self) -> None:
-        if hasattr(self, "_server"):
-            self._server.close()
+        """Hang up: who reads or accepts ends."""
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
         for fd in self._fds:
             os.close(fd)
 
@@ -169,10 +174,8 @@ class DamagingWire:
 @contextmanager
 def emulated(machine: str, program: Path, share: float = 0.05, seed: int = 1, line: str = "socket"):
     """(emulator, wire). On a socket the board is held until the host opens the wire's url; on a pty it runs at once."""
-    emulator = Emulator(machine, program, line)
-    wire = DamagingWire(emulator, line, share, seed)
-    try:
+    with (
+        closing(Emulator(machine, program, line)) as emulator,
+        closing(DamagingWire(emulator, line, share, seed)) as wire,
+    ):
         yield emulator, wire
-    finally:
-        emulator.stop()
-        wire.close()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -79,17 +80,19 @@ def test_a_reader_that_leaves_early_is_no_error(bundle, recording):
     assert run.stdout
     assert run.stderr
     text = recording.read_bytes()
-    run.stdin.write(text)
-    run.stdin.flush()
-    run.stdout.readline()
-    run.stdout.close()
     try:
-        for _ in range(200):
-            run.stdin.write(text.partition(b"\n")[2])
-        run.stdin.close()
-    except BrokenPipeError:
-        pass
-    assert run.wait(60) == 0
+        run.stdin.write(text)
+        run.stdin.flush()
+        run.stdout.readline()
+        run.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(200):
+                run.stdin.write(text.partition(b"\n")[2])
+            run.stdin.close()
+        assert run.wait(60) == 0
+    finally:
+        run.kill()
+        run.wait()
     assert b"Traceback" not in run.stderr.read()
 
 

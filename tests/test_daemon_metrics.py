@@ -6,6 +6,7 @@ import urllib.request
 import numpy as np
 import pytest
 from daemon_rig import noise, write_config, write_model
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from test_daemon_service import Tap
 from waiting import until
@@ -29,15 +30,9 @@ PROMISED = {
 }
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def scrape(port):
     """(name, labels) -> value."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     return {
         (one.name, tuple(sorted(one.labels.items()))): one.value

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import model_of, random_float_graph
+from ports import free_port
 from test_pipeline import Memory
 from waiting import until
 
@@ -42,12 +43,6 @@ def in_thread(function, *arguments):
     return thread
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with closing(socket.socket(socket.AF_INET, kind)) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 def test_a_connected_peer_is_read_until_it_closes(family, tmp_path):
     if family == "tcp":
@@ -66,7 +61,7 @@ def test_a_connected_peer_is_read_until_it_closes(family, tmp_path):
             for piece in (b"1,2\n3", b",4\n5,6"):
                 peer.sendall(piece)
                 time.sleep(0.02)
-        reader.join(10)
+        reader.join(60)
         assert rows == [[1, 2], [3, 4], [5, 6]]
 
 
@@ -95,7 +90,7 @@ def test_datagrams_are_whole_lines():
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as bare:
         bare.sendto(b"3,4", ("127.0.0.1", port))
         bare.sendto(b"5,6\n7,8", ("127.0.0.1", port))
-    reader.join(10)
+    reader.join(60)
     assert rows[0] == [1, 2]
     assert sent >= 1
     sink.close()
@@ -124,7 +119,7 @@ def test_samples_and_events_go_through_a_broker(broker):
     sink = open_sink(f"{broker.url}/imu")
     assert until(lambda: (sink.write(["1,2"]), len(rows) > 0)[1])
     sink.write([f"{i},7" for i in range(50)])
-    reader.join(10)
+    reader.join(60)
     counted = [row[0] for row in rows if row[1] == 7]
     assert counted == list(range(len(counted)))
     sink.close()
@@ -262,10 +257,14 @@ def test_a_run_that_is_stopped_ends_cleanly_and_says_what_it_did(stop, tmp_path)
     command = [*COMMAND, "run", str(bundle), "--json", "--scores", "all"]
     sources = ["--source", f"follow:{a}", "--source", f"follow:{b}"]
     process = subprocess.Popen([*command, *sources], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(200):
-        assert process.stdout.readline()
-    process.send_signal(stop)
-    _, err = process.communicate(timeout=20)
+    try:
+        for _ in range(200):
+            assert process.stdout.readline()
+        process.send_signal(stop)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 0, err
     summaries = [json.loads(line) for line in err.splitlines()]
     assert [s["samples"]["received"] for s in summaries] == [100, 100]

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from ports import free_port
 
 from edge_rnn.endpoints.reconnecting import Reconnecting
 from edge_rnn.endpoints.sinks import open_sink
@@ -127,8 +128,8 @@ def test_times_that_go_back_begin_anew(t_ns, anew):
 
 
 def test_a_sinks_peer_that_comes_back_gets_the_lines_again():
-    first = socket.create_server(("127.0.0.1", 0))
-    port = first.getsockname()[1]
+    port = free_port()
+    first = socket.create_server(("127.0.0.1", port))
     sink = open_sink(f"tcp://127.0.0.1:{port}", 20.0)
     impatient = open_sink(f"tcp://127.0.0.1:{port}")
     for _ in range(2):
@@ -151,7 +152,7 @@ def test_a_sinks_peer_that_comes_back_gets_the_lines_again():
     server.start()
     write_often(sink)
     sink.close()
-    server.join(10)
+    server.join(60)
     assert got[0].startswith(b"line ")
     assert got[-1].endswith(b"line 49\n")
 
