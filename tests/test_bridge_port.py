@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -15,7 +16,8 @@ from edge_rnn.firmware_bridge.simulator import Simulator
 from edge_rnn.firmware_bridge.sniff import Sniffer
 from lossy_wire import sensor_info
 from replug import replug
-from simulated import board_on_a_pty, counting
+from simulated import board_on_a_pty, counting, opened
+from waiting import until
 
 from edge_rnn.endpoints.serial import SerialSource
 from edge_rnn.endpoints.sinks import open_sink
@@ -25,9 +27,9 @@ from edge_rnn.errors import SourceError, UsageError
 CHANNELS = ("a", "b", "c")
 
 
-def collect(reader, count, seconds=20.0):
+def collect(reader, count, seconds=60.0):
     """Seq -> row of so many samples; fails when they do not come."""
-    rows, until = {}, time.monotonic() + seconds
+    rows, deadline = {}, time.monotonic() + seconds
     for piece in reader:
         assert isinstance(piece, Samples)
         for seq, row in zip(piece.seq.tolist(), piece.rows, strict=True):
@@ -35,7 +37,7 @@ def collect(reader, count, seconds=20.0):
             rows[seq] = tuple(row.tolist())
         if len(rows) >= count:
             return rows
-        assert time.monotonic() < until, f"{len(rows)} samples of {count}"
+        assert time.monotonic() < deadline, f"{len(rows)} samples of {count}"
     raise AssertionError("the reader ended")
 
 
@@ -53,10 +55,12 @@ def test_samples_come_in_order_and_whole_over_a_bad_line(tmp_path):
 
 def test_a_pulled_cable_and_a_reboot_leave_a_hole_and_no_doubt(tmp_path):
     path = tmp_path / "board"
-    began = time.monotonic()
     with board_on_a_pty(path, disconnect_s=0.5, away_s=0.1, reboot_s=0.9, rename=True, seed=3) as simulator:
-        reader = Reader(Port(f"serial://{path}*"))
-        rows = collect(reader, 500)
+        reader = Reader(opened(f"serial://{path}*"))
+        rows = collect(reader, 1)
+        began = time.monotonic()
+        rows |= collect(reader, 500)
+        took = time.monotonic() - began
         reader.port.close()
     seqs = list(rows)
     assert simulator.counts["disconnects"] >= 2
@@ -65,7 +69,7 @@ def test_a_pulled_cable_and_a_reboot_leave_a_hole_and_no_doubt(tmp_path):
     assert seqs == sorted(seqs)
     assert max(np.diff(seqs)) > 1
     # The numbers follow the host's clock through reboots: 200 samples a second.
-    assert abs((seqs[-1] - seqs[0]) - 200 * (time.monotonic() - began)) < 60
+    assert abs((seqs[-1] - seqs[0]) - 200 * took) < 60
 
 
 def test_r6_an_unplugged_and_renamed_board_is_back_at_once_and_nothing_leaks(tmp_path):
@@ -74,7 +78,7 @@ def test_r6_an_unplugged_and_renamed_board_is_back_at_once_and_nothing_leaks(tmp
     assert figures["cycles"] >= 499
     assert figures["failed"] == 0
     assert figures["fds_grown"] <= 0
-    assert figures["threads_grown"] == 0
+    assert figures["threads_grown"] <= 0  # less: what a test before left has ended
     assert figures["rss_grown_kb"] < 4000
     assert figures["p50_ms"] < 50
 
@@ -102,17 +106,31 @@ def test_serial_is_a_kind_of_source_that_cannot_wait(tmp_path):
     assert chunk.seq is not None
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_a_source_that_is_closed_gives_the_port_free_though_the_board_is_silent(read, tmp_path):
+    url = f"serial://{tmp_path}/board"
+    with board_on_a_pty(tmp_path / "board", period_s=1e6):
+        source = open_source(url, CHANNELS)
+        if read:
+            assert len(next(iter(source)).samples) == 1
+        source.close()
+        opened(url).close()
+
+
 def test_a_board_that_speaks_the_wire_is_a_source(tmp_path):
     path = tmp_path / "board"
-    with board_on_a_pty(path):
+    with board_on_a_pty(path) as simulator:
         source = SerialSource(f"serial://{path}", CHANNELS)
-        seqs = []
+        seqs, before = [], None
         for chunk in source:
+            before = simulator.overwritten if before is None else before
             assert chunk.samples.dtype == np.float32
             seqs += chunk.seq.tolist()
             if len(seqs) > 100:
                 source.reader.stop = True
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        overwritten = simulator.overwritten - before
+    assert seqs == sorted(set(seqs))
+    assert seqs[-1] - seqs[0] + 1 - len(seqs) <= overwritten, "a hole that nobody made"
 
 
 def test_a_board_with_other_channels_is_refused(tmp_path):
@@ -135,7 +153,13 @@ def test_a_wrong_baud_rate_is_named(tmp_path, caplog):
     thread = threading.Thread(target=garbage)
     thread.start()
     reader = Reader(Port(f"serial://{os.ttyname(slave)}?baud=9600"))
-    threading.Timer(2.6, lambda: setattr(reader, "stop", True)).start()
+
+    def end():
+        until(lambda: reader.warnings)
+        stop.wait(0.5)  # it comes once
+        reader.stop = True
+
+    threading.Thread(target=end).start()
     assert list(reader) == []
     stop.set()
     thread.join()
@@ -144,6 +168,21 @@ def test_a_wrong_baud_rate_is_named(tmp_path, caplog):
     os.close(slave)
     assert len(reader.warnings) == 1
     assert "bytes but no frames and no lines: is 9600 the baud rate?" in reader.warnings[0]
+
+
+def test_a_simulated_board_that_cannot_keep_its_rate_still_answers(tmp_path):
+    """Each look at the clock takes three periods, as on a machine much too slow."""
+    now, made = itertools.count(), itertools.count()
+
+    def rows():
+        for n in made:
+            assert n < 10_000, "it makes samples and nothing else"
+            yield (n & 0x7FFF, 0, 0)
+
+    board = Board(sensor_info(), slots=4)
+    simulator = Simulator(lambda: board, rows(), 0.001, tmp_path / "board", clock=lambda: next(now) * 0.003)
+    simulator.run(1.0)
+    assert 100 < next(made) < 500
 
 
 def test_a_port_is_held_alone(tmp_path):
@@ -189,8 +228,7 @@ def test_one_line_is_logged_for_an_outage(tmp_path, caplog):
     for _ in range(20):
         assert port.read(0.01) == b""
     simulator.plug()
-    port.read(0.5)
-    assert port.up
+    assert until(lambda: port.read(0.05) or port.up)
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
     port.close()
     simulator.unplug()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from contextlib import contextmanager
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.push import Push
 from edge_rnn.firmware_bridge.simulator import Mischief, Simulator
 from lossy_wire import Mixer, inference_info
+from simulated import running
 
 from edge_rnn.engine import State
 from edge_rnn.engines.integer import IntegerEngine
@@ -62,16 +62,8 @@ def board_with(flash, path, options=1, **mischief):
             if self._board.info.model_hash != flash.running:
                 self.reboot()
 
-    simulator = Restarting(make, iter(()), 0.05, path, Mischief(**mischief))
-    thread = Thread(target=simulator.run, daemon=True)
-    thread.start()
-    while not path.exists():
-        pass
-    try:
+    with running(Restarting(make, iter(()), 0.05, path, Mischief(**mischief))) as simulator:
         yield simulator
-    finally:
-        simulator.stop = True
-        thread.join()
 
 
 def test_a_model_is_pushed_through_loss_and_reboots_and_only_then_called_in_use(tmp_path):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
-from contextlib import contextmanager
+import signal
+import subprocess
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
+from daemon_rig import COMMAND
 from edge_rnn.export import export_bundle
 from edge_rnn.firmware_bridge.port import Port
 from edge_rnn.firmware_bridge.remote import Remote
 from edge_rnn.firmware_bridge.simulator import Mischief, Simulator, repeated
+from simulated import Turns, opened, running
+from waiting import until
 
 from edge_rnn import load
-from edge_rnn.cli import sim
+from edge_rnn.cli import firmware_serial, sim
 from edge_rnn.cli.main import main
 from edge_rnn.endpoints.serial import SerialSource
 from edge_rnn.errors import LinkError, UsageError
@@ -55,12 +57,7 @@ def reference(model, rows):
 
 def simulated(model, path, **mischief):
     make, _ = sim._board(model, "inference", model.bundle.golden["x"], 1.0)
-    simulator = Simulator(make, iter(()), 0.05, path, Mischief(**mischief))
-    thread = Thread(target=simulator.run, daemon=True)
-    thread.start()
-    while not path.exists():
-        pass
-    return simulator, thread
+    return running(Simulator(make, iter(()), 0.002, path, Mischief(**mischief), clock=Turns()))
 
 
 def rows_of(model, count):
@@ -77,15 +74,14 @@ def test_a_board_gives_the_engines_bits_through_loss_pulled_cables_and_reboots(n
     rows = rows_of(model, 1500)
     want, end = reference(model, rows)
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path, **MISCHIEF, disconnect_s=0.1, away_s=0.02, reboot_s=0.1, seed=1)
-    digest = int.from_bytes(bytes.fromhex(model.manifest.model_digest)[:4], "little")
-    remote = Remote(Port(f"serial://{path}"), digest, checkpoint_steps=40, patience_s=60)
-    got = remote.run(rows)
-    on_the_way = remote.reboots
-    time.sleep(0.2)  # it reboots between the last step and the question for the state
-    state = remote.state()
-    simulator.stop = True
-    thread.join()
+    mischief = {**MISCHIEF, "disconnect_s": 0.1, "away_s": 0.02, "reboot_s": 0.1}
+    with simulated(model, path, **mischief, seed=1) as simulator:
+        digest = int.from_bytes(bytes.fromhex(model.manifest.model_digest)[:4], "little")
+        remote = Remote(opened(f"serial://{path}"), digest, checkpoint_steps=40, patience_s=60)
+        got = remote.run(rows)
+        on_the_way, boots = remote.reboots, simulator.counts.get("reboots", 0)
+        assert until(lambda: simulator.counts.get("reboots", 0) > boots), "between the last step and the question"
+        state = remote.state()
     remote.port.close()
     assert remote.reboots > on_the_way >= 1
     assert simulator.counts["disconnects"] >= 1
@@ -95,22 +91,17 @@ def test_a_board_gives_the_engines_bits_through_loss_pulled_cables_and_reboots(n
 
 def test_another_models_board_is_refused(model, tmp_path):
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path)
-    with pytest.raises(LinkError, match="expected 00000001"):
+    with simulated(model, path), pytest.raises(LinkError, match="expected 00000001"):
         Remote(Port(f"serial://{path}"), 1)
-    simulator.stop = True
-    thread.join()
 
 
 def test_firmware_check_compares_every_logit_and_the_state_of_a_board_on_a_port(bundle, model, tmp_path, capsys):
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path, **MISCHIEF, seed=1)
-    assert main(["firmware", "check", str(bundle), "--serial", str(path), "--steps", "400", "--json"]) == 0
+    with simulated(model, path, **MISCHIEF, seed=1):
+        assert main(["firmware", "check", str(bundle), "--serial", str(path), "--steps", "400", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["steps"], found["bit_exact"], found["first_divergent_step"]) == (400, True, None)
     assert found["frames_sent_again"] > 0
-    simulator.stop = True
-    thread.join()
 
 
 @pytest.mark.parametrize(("wrong", "step"), [("logit", 123), ("logits", 123), ("state", 299)])
@@ -132,29 +123,17 @@ def test_a_board_with_one_wrong_bit_is_found_and_its_step_named(
 
     monkeypatch.setattr(sim, "Stepping", Wrong)
     path = tmp_path / "board"
-    simulator, thread = simulated(model, path)
-    assert main(["firmware", "check", str(bundle), "--serial", f"serial://{path}", "--steps", "300", "--json"]) == 4
-    simulator.stop = True
-    thread.join()
+    with simulated(model, path):
+        assert main(["firmware", "check", str(bundle), "--serial", f"serial://{path}", "--steps", "300", "--json"]) == 4
     out, err = capsys.readouterr()
     assert json.loads(out)["first_divergent_step"] == step
     assert f"from step {step} on" in err
 
 
-@contextmanager
 def streaming(model, path, rows, period_s):
     """A simulated node that plays rows again and again."""
     make, _ = sim._board(model, "node", model.bundle.golden["x"], 1.0)
-    simulator = Simulator(make, repeated([tuple(row) for row in rows.tolist()]), period_s, path, Mischief())
-    thread = Thread(target=simulator.run, daemon=True)
-    thread.start()
-    while not path.exists():
-        pass
-    try:
-        yield
-    finally:
-        simulator.stop = True
-        thread.join()
+    return running(Simulator(make, repeated([tuple(row) for row in rows.tolist()]), period_s, path, Mischief()))
 
 
 def test_what_a_node_infers_is_shown_step_by_step(bundle, model, tmp_path, capsys):
@@ -171,6 +150,37 @@ def test_what_a_node_infers_is_shown_step_by_step(bundle, model, tmp_path, capsy
             assert line["quality"] == ("warmup" if line["step"] < model.manifest.warmup_samples else "ok")
         with pytest.raises(LinkError, match="is a node, expected one built with --role inference"):
             Remote(Port(f"serial://{path}"))
+
+
+class Busy:
+    """As much of a Port as a Reader needs, to a node of whose results each read brings eight."""
+
+    name, up, opened = "busy", True, 1
+
+    def __init__(self, model):
+        make, rows = sim._board(model, "node", model.bundle.golden["x"], 1.0)
+        self.board, self.rows, self.reads = make(), repeated(rows), 0
+
+    def write(self, data):
+        self.board.feed(data, 0)
+
+    def read(self, _):
+        self.reads += 1
+        assert self.reads < 100, "nobody ends this"
+        for _ in range(8):
+            self.board.push(next(self.rows), 0)
+        out, self.board.out = bytes(self.board.out), bytearray()
+        return out
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("steps", [1, 8, 21])
+def test_as_many_results_are_told_as_were_asked_for_however_many_come_at_once(steps, model, monkeypatch):
+    monkeypatch.setattr(firmware_serial, "_port", lambda url: Busy(model))
+    told = firmware_serial.results(model.bundle, "busy", steps, 1)
+    assert [one["step"] for one in told if one["type"] == "score"] == list(range(steps))
 
 
 def test_what_the_detector_makes_of_a_nodes_results_is_told_between_the_scores(bundle, model, tmp_path, capsys):
@@ -212,25 +222,25 @@ def test_units_of_the_simulator_are_read():
 
 
 def test_a_simulated_sensor_is_seen_by_devices_doctor_and_run(bundle, model, tmp_path, capsys):
-    at = tmp_path / "board"
-    thread = Thread(
-        target=main, args=(["sim", str(bundle), "--at", str(at), "--seconds", "6", "--drop", "1%"],), daemon=True
-    )
-    thread.start()
-    while not at.exists():
-        pass
-    assert main(["devices", f"serial://{at}", "--json", "--seconds", "0.7"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["devices"]
-    assert (found["format"], found["channels"], found["role"]) == ("wire", model.inputs, "sensor")
-    assert found["rate_hz"] == model.manifest.rate_hz
-    assert main(["doctor", f"serial://{at}", "--json", "--seconds", "0.7"]) == 0
-    assert json.loads(capsys.readouterr().out)["ok"]
-    source = SerialSource(f"serial://{at}", tuple(c.name for c in model.manifest.channels))
-    samples = []
-    for chunk in source:
-        samples += chunk.samples.tolist()
-        source.reader.stop = len(samples) >= 60
-    thread.join()
+    at, samples = tmp_path / "board", []
+    board = subprocess.Popen([*COMMAND, "sim", str(bundle), "--at", str(at), "--drop", "1%"])
+    try:
+        assert until(at.exists)
+        assert main(["devices", f"serial://{at}", "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)["devices"]
+        assert (found["format"], found["channels"], found["role"]) == ("wire", model.inputs, "sensor")
+        assert found["rate_hz"] == model.manifest.rate_hz
+        assert main(["doctor", f"serial://{at}", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["ok"]
+        source = SerialSource(f"serial://{at}", tuple(c.name for c in model.manifest.channels))
+        for chunk in source:
+            samples += chunk.samples.tolist()
+            source.reader.stop = len(samples) >= 60
+    finally:
+        board.send_signal(signal.SIGINT)
+        code = board.wait(30)
+    assert code == 0
+    assert not at.exists(), "it leaves no link behind"
     x = model.bundle.golden["x"]
     nearest = [np.abs(x - row).max(axis=1).min() for row in np.array(samples)]
     assert max(nearest) <= np.abs(x).max() / 32767

@@ -61,10 +61,13 @@ class Live(Wrapped):
             raise self._error
 
     def close(self) -> None:
-        """Take no more: the iteration ends after what is in the queue."""
+        """Take no more: the iteration ends after what is in the queue, and the source lets go."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
 
     def put(self, chunk: Chunk) -> None:
         """A chunk came."""
