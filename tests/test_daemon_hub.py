@@ -167,6 +167,7 @@ def test_more_than_there_is_room_for_in_a_round_comes_all_the_same(tmp_path, hub
     rng = np.random.default_rng(0)
     line.peer.sendall(line.sender.opening + line.sender.frames(codes(rng, 10, 1)))
     rounds(hub, [line])
+    line.peer.settimeout(60)
     sending = threading.Thread(target=lambda: line.peer.sendall(line.sender.frames(codes(rng, 60_000, 1))))
     sending.start()
     while sending.is_alive():

@@ -282,18 +282,22 @@ def test_signals_reload_and_end_it(tmp_path, model):
     process = subprocess.Popen([*COMMAND, "daemon", "--config", str(config)], stderr=subprocess.PIPE, text=True)
     lines = []
     threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")), daemon=True).start()
-    assert until(lambda: any("running" in line for line in lines), 20)
-    process.send_signal(signal.SIGHUP)
-    assert until(lambda: any("read again" in line for line in lines))
-    good = config.read_text()
-    config.write_text(good.replace("state_dir", "sate_dir"))
-    process.send_signal(signal.SIGHUP)
-    assert until(lambda: any('did you mean "state_dir"' in line for line in lines))
-    assert process.poll() is None
-    began = time.monotonic()
-    process.terminate()
-    assert process.wait(10) == 0
-    assert time.monotonic() - began < 5.5
+    try:
+        assert until(lambda: any("running" in line for line in lines))
+        process.send_signal(signal.SIGHUP)
+        assert until(lambda: any("read again" in line for line in lines))
+        good = config.read_text()
+        config.write_text(good.replace("state_dir", "sate_dir"))
+        process.send_signal(signal.SIGHUP)
+        assert until(lambda: any('did you mean "state_dir"' in line for line in lines))
+        assert process.poll() is None
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 5.5
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_ring_that_is_full_drops_the_oldest_and_numbers_tell():
@@ -320,11 +324,14 @@ def test_a_ring_of_a_file_waits_and_skips_what_is_known():
         done.set()
 
     threading.Thread(target=feed, daemon=True).start()
-    while not (done.is_set() and sum(map(len, came)) >= 155):
+
+    def take():
         chunks, _ = ring.take()
-        came += [chunk.samples[:, 0] for chunk in chunks]
+        came.extend(chunk.samples[:, 0] for chunk in chunks)
         assert not any(chunk.restart for chunk in chunks), "the restart was before the cursor"
-        time.sleep(0.001)
+        return done.is_set() and sum(map(len, came)) >= 155
+
+    assert until(take)
     np.testing.assert_array_equal(np.concatenate(came), np.arange(45, 200))
     assert ring.dropped == 0
 

@@ -99,7 +99,7 @@ def test_r9_a_soak_leaks_nothing(tmp_path, capsys):
         print(f"\nR9: {SAMPLES * STREAMS:,} samples: {what}")
     assert states == wanted
     assert growth[0] < 1 << 20
-    assert growth[1:] == [0, 0]
+    assert max(growth[1:]) <= 0  # less: what a test before left has ended
 
 
 def test_r9_sees_a_leak(tmp_path):
