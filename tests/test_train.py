@@ -5,11 +5,9 @@ import json
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from edge_rnn.export.progress import Nothing, show_bar
 from edge_rnn.export.recipes import Recipe, open_dataset
 from edge_rnn.export.run_folder import Interrupted
 from edge_rnn.export.train import learning_rate
+from waiting import until
 
 from edge_rnn.errors import DataError, UsageError
 
@@ -188,20 +187,29 @@ def test_a_killed_process_leaves_a_run_that_resumes_bit_exactly(data, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
         textwrap.dedent(f"""
-        import sys
+        import signal, sys
+        from contextlib import contextmanager
         sys.path.insert(0, {os.path.dirname(__file__)!r})
         from test_train import SETTINGS, rhythms
         from edge_rnn.export import train
-        train(rhythms(), "gru", 6, out=sys.argv[1], settings=SETTINGS, epochs=30)
+        from edge_rnn.export.progress import Nothing
+        class Late(Nothing):
+            def epoch(self, done, accuracy):
+                if done == 25:  # somebody kills it before the end, however fast it is
+                    signal.pause()
+        @contextmanager
+        def late(epochs, steps):
+            yield Late()
+        train(rhythms(), "gru", 6, out=sys.argv[1], settings=SETTINGS, epochs=30, progress=late)
         """)
     )
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "cut")])
     state = tmp_path / "cut" / "resume" / "state.pt"
-    deadline = time.monotonic() + 60
-    while not state.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        assert until(lambda: state.exists() or process.poll() is not None, 120)
+    finally:
+        process.kill()
+        process.wait()
     assert torch.load(state, weights_only=True)["epoch"] < 30, "the run ended before it was killed: nothing was tested"
     resumed = train(data, "gru", 6, out=tmp_path / "cut", settings=SETTINGS, epochs=30, resume=True)
     whole = train(data, "gru", 6, out=tmp_path / "whole", settings=SETTINGS, epochs=30)
