@@ -6,12 +6,14 @@ under AddressSanitizer. usage: python binding_fuzz.py SEED COUNT
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import numpy as np
 from float_models import RIVALS, STACKS, float_graph
 from int8_models import KINDS, random_graph, random_layers
 
+from edge_rnn.daemon.forms import CSV, FRAMES
 from edge_rnn.engine import State
 from edge_rnn.engines.native import _extension, _layer, variants
 from edge_rnn.reach import reach
@@ -110,11 +112,46 @@ def use(rng, graph, kernel) -> None:
             raise AssertionError("a float32 model made integer steps")
 
 
+TEXTS = [b"1,2,3\n", b"4.5,-6,nan\n", b"7,8", b",9\n", b"1e999,0,1\n", b"\0", b"0" * 500, b"x\n", b"\r\n", b"\xff\x40"]
+TEXT_SHARES = [0.5, 0.2, 0.06, 0.06, *[0.03] * 6]
+
+
+def receive(rng) -> int:
+    """Bytes of unknown origin from sockets to desks that are, too; how many samples came."""
+    form = (FRAMES, CSV)[rng.integers(2)]
+    pairs = [socket.socketpair() for _ in range(rng.integers(1, 4))]
+    desks = np.frombuffer(rng.bytes(len(pairs) * form.desk.itemsize), form.desk).copy()
+    desks["fd"] = [ear.fileno() for ear, _ in pairs]
+    if form is CSV:
+        desks["kept"] = rng.choice(
+            [0, 0, 0, 5, 488, 489, 2**32 - 1], len(pairs), p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05]
+        )
+    room = int(rng.integers(0, 12))
+    given = [desks, np.zeros((room, 3), np.float32), np.zeros(room, np.int64), np.zeros(len(pairs), np.int64)]
+    if rng.random() < 0.2:
+        number = rng.integers(4)
+        given[number] = odd_array(rng, given[number]) if number else desks[1:]
+    rows, came = given[3], 0
+    for _ in range(3):
+        for _, peer in pairs:
+            peer.sendall(b"".join(TEXTS[n] for n in rng.choice(len(TEXTS), rng.integers(0, 9), p=TEXT_SHARES)))
+        try:
+            form.receive(*given)
+        except REFUSED:
+            break
+        came += int(rows.sum())
+    for pair in pairs:
+        for end in pair:
+            end.close()
+    return came
+
+
 def main(seed: int, count: int) -> None:
-    """Print how many kernels were made and how many refused."""
+    """Print how many kernels were made and how many refused, and how many samples sockets gave."""
     rng = np.random.default_rng(seed)
-    made = refused = 0
+    made = refused = came = 0
     for _ in range(count):
+        came += receive(rng)
         graph, arguments = valid(rng)
         for _ in range(rng.integers(3)):
             spoil(rng, arguments)
@@ -126,7 +163,7 @@ def main(seed: int, count: int) -> None:
             continue
         made += 1
         use(rng, graph, kernel)
-    print(f"{made} made, {refused} refused")
+    print(f"{made} made, {refused} refused, {came} samples came")
 
 
 if __name__ == "__main__":

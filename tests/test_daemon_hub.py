@@ -12,8 +12,8 @@ from edge_rnn.firmware_bridge.oneway import SESSION_BITS, Sender
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_rnn.daemon.forms import FRAMES
 from edge_rnn.daemon.hub import Hub
-from edge_rnn.daemon.intake import DESK, receive_in_c
 from edge_rnn.daemon.ring import Ring
 from edge_rnn.endpoints.sockets import SocketSource
 from edge_rnn.errors import SourceError
@@ -179,8 +179,8 @@ def test_more_than_there_is_room_for_in_a_round_comes_all_the_same(tmp_path, hub
 
 def test_the_extension_refuses_desks_that_do_not_fit():
     x, seq, rows = np.empty((8, 2), np.float32), np.empty(8, np.int64), np.zeros(1, np.int64)
-    desk = np.array([(-1, 0, 0, 1.0, 0)], DESK)
-    receive = receive_in_c()
+    desk = np.array([(-1, 0, 0, 1.0, 0)], FRAMES.desk)
+    receive = FRAMES.receive
     assert receive(desk, x, seq, rows) == [(0, errno.EBADF)]
     for bad in ((desk[:0], x, seq, rows), (desk, x[:7], seq, rows), (desk, x, seq[:0], rows), (desk, x, seq, rows[:0])):
         with pytest.raises(ValueError, match="expected"):

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from ..endpoints.sockets import SocketSource
 from ..errors import EdgeRnnError, SourceError
 from ..recording import Chunk
-from .intake import Intake, Sheaf, receive_in_c
+from .forms import Form, standing
+from .intake import Intake, Sheaf
 from .ring import Ring
 from .seat import Seat
 
@@ -47,13 +48,13 @@ class Hub:
         if hasattr(self._alike, "fileno"):
             self._poll.register(self._alike, selectors.EVENT_READ, self._alike)
         self._alike_ready = False
-        self._intakes: dict[int, Intake] = {}  # channels -> those that are read together
+        self._intakes: dict[tuple[Form, int], Intake] = {}  # form and channels -> those that are read together
         self._buffer = bytearray(READ_BYTES)
 
     def seat(self, source: SocketSource, took: Callable[[Chunk], bool], ring: Ring | None = None) -> Seat:
         """Read a connected source from now on. `took` gets its chunks on the step thread, False: no more are wanted.
 
-        Where `ring` is the only place they go to, plain frames take a shorter way: into a Sheaf.
+        Where `ring` is the only place they go to, what has a plain form (forms.py) takes a shorter way: into a Sheaf.
         """
         seat = Seat(source, took, ring)
         source.socket.setblocking(False)
@@ -87,7 +88,7 @@ class Hub:
             self._began = time.monotonic()
 
     def read(self) -> list[Sheaf]:
-        """Read those that `wait` found; what is no plain frame goes to `took`, and comes after the sheaves."""
+        """Read those that `wait` found; what has no plain form goes to `took`, and comes after the sheaves."""
         sheaves, rest = [], []
         for intake in self._intakes.values() if self._alike_ready else ():
             sheaf, odd = intake.read()
@@ -147,19 +148,21 @@ class Hub:
         else:
             if not what or not wanted:
                 self._leave(seat)
-            elif chunk is not None and seat.ring is not None and seat.head is not None:
+            elif chunk is not None and seat.ring is not None:
                 self._join(seat, seat.ring)
 
     def _join(self, seat: Seat, ring: Ring) -> None:
-        """From now on it is read together with those alike."""
-        if not hasattr(self._alike, "fileno") or receive_in_c() is None:
+        """From now on it is read together with those alike, if its next bytes have a plain form."""
+        found = standing(seat.source, ring)
+        if found is None or not hasattr(self._alike, "fileno"):
             return
-        channels = len(seat.source.channels)
-        if channels not in self._intakes:
-            self._intakes[channels] = Intake(channels)
+        form, stands = found
+        alike = form, len(seat.source.channels)
+        if alike not in self._intakes:
+            self._intakes[alike] = Intake(*alike)
         self._poll.unregister(seat.source.socket)
         self._alike.register(seat.source.socket, selectors.EVENT_READ, seat)
-        self._intakes[channels].enter(seat, ring)
+        self._intakes[alike].enter(seat, ring, stands)
 
     def _leave(self, seat: Seat, error: EdgeRnnError | None = None) -> None:
         self._poll.unregister(seat.source.socket)

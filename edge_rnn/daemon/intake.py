@@ -1,14 +1,12 @@
-"""Sockets whose next bytes begin a plain frame: the extension reads and decodes all of them in one call.
+"""Sockets whose next bytes are of one plain form: the extension reads and decodes all of them in one call.
 
-It must never wait, and never guess: whatever is not a plain frame goes back to its seat as bytes.
+It must never wait, and never guess: whatever is not plain goes back to its seat as bytes.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +15,12 @@ import numpy as np
 from ..engine import F32
 from ..keys import I64
 from ..recording import Chunk
+from .forms import Form
 from .ring import Ring
 from .seat import Seat
 
 ROOM = 8192
 """So many samples are taken in a round; what comes beyond is decoded by its seat."""
-DESK = np.dtype([("fd", "i4"), ("session", "u4"), ("last", "u4"), ("scale", "f4"), ("offset", "i8")])
-"""As kernel/receive_binding.h has it."""
-
-Receive = Callable[[Any, F32, I64, I64], list[tuple[int, bytes | int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +51,32 @@ class Sheaf:
 
 
 class Intake:
-    """Seats whose samples have so many channels; only where `receive_in_c()` is there."""
+    """Seats of a form whose samples have so many channels; only where `form.receive` is there."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, form: Form, channels: int) -> None:
+        self._form = form
         self._seats: list[Seat] = []
         self._rings: list[Ring] = []
-        self._desks = np.zeros(0, DESK)  # one for each seat
+        self._desks = np.zeros(0, form.desk)  # one for each seat
         self._x, self._seq = np.empty((ROOM, channels), np.float32), np.empty(ROOM, np.int64)
 
-    def enter(self, seat: Seat, ring: Ring) -> None:
-        """Read it here from now on: its `head` is known, and its samples go nowhere but to `ring`."""
-        assert seat.head is not None
-        session, scale, first, offset = seat.head
-        desk = np.array([(seat.source.socket.fileno(), session, first, scale, offset)], DESK)
+    def enter(self, seat: Seat, ring: Ring, stands: tuple[Any, ...]) -> None:
+        """Read it here from now on, from where `form.sit` says it stands; its samples go nowhere but to `ring`."""
+        desk = np.array([(seat.source.socket.fileno(), *stands)], self._form.desk)
         self._desks = np.concatenate([self._desks, desk])
         self._seats, self._rings = [*self._seats, seat], [*self._rings, ring]
 
     def leave(self, seat: Seat) -> None:
         """Read it here no more; its decoder goes on where this one is."""
         at = self._seats.index(seat)
-        desk = self._desks[at]
-        seat.go_on(int(desk["last"]), int(desk["offset"]))
+        self._form.rise(self._desks[at], seat.source, self._rings[at])
         self._desks = np.delete(self._desks, at)
         self._seats = self._seats[:at] + self._seats[at + 1 :]
         self._rings = self._rings[:at] + self._rings[at + 1 :]  # a new list: sheaves keep theirs
 
     def read(self) -> tuple[Sheaf | None, list[tuple[Seat, bytes | int]]]:
-        """Read all; and of some, in order, what came that is no plain frame (b"": the end), or an errno."""
-        receive = receive_in_c()
+        """Read all; and of some, in order, what came that is not plain (b"": the end), or an errno."""
+        receive = self._form.receive
         assert receive is not None
         rows, rings = np.zeros(len(self._seats), np.int64), self._rings
         rest = [(self._seats[m], what) for m, what in receive(self._desks, self._x, self._seq, rows)]
@@ -93,13 +86,3 @@ class Intake:
         if not rows.all():
             rings, rows = [ring for ring, count in zip(rings, rows.tolist(), strict=True) if count], rows[rows > 0]
         return Sheaf(rings, rows, self._x[:came], self._seq[:came], time.monotonic_ns()), rest
-
-
-@functools.cache
-def receive_in_c() -> Receive | None:
-    """The extension's reader, where it was built."""
-    try:
-        found: Receive = importlib.import_module("edge_rnn._native").receive
-    except (ImportError, AttributeError):
-        return None
-    return found

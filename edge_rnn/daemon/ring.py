@@ -26,6 +26,8 @@ class Ring:
         self.live = live
         self.dropped = 0
         self.came = cursor
+        self.number = cursor
+        """The next sample's, where samples carry none; whoever numbers them elsewhere gives it back."""
         self.ended = False
         self.since_ns = 0
         """When the oldest of what waits came (time.monotonic_ns)."""
@@ -43,6 +45,7 @@ class Ring:
         with self._lock:
             if self.live:
                 self.came += missed
+                self.number += missed
             else:
                 self._skip = self.came
 
@@ -57,9 +60,9 @@ class Ring:
             if not rows:
                 return not self._closed
             if self.live and chunk.t_ns is None and chunk.seq is None:
-                seq = np.arange(self.came, self.came + rows)
-                chunk = replace(chunk, seq=seq)
+                chunk = replace(chunk, seq=np.arange(self.number, self.number + rows))
             self.came += rows
+            self.number += rows
             if not self.live:
                 self._changed.wait_for(lambda: self._closed or self._waiting < self._limit)
             if self._closed:
@@ -90,6 +93,7 @@ class Ring:
         """So many samples of a live source went another way; the cursor after them."""
         with self._lock:
             self.came += rows
+            self.number = max(self.number, self.came)
             return self.came
 
     def end(self) -> None:

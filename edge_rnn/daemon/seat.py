@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from ..endpoints.sockets import Head, SocketSource
+from ..endpoints.sockets import SocketSource
 from ..errors import EdgeRnnError
 from ..recording import Chunk
 from .ring import Ring
@@ -25,17 +25,6 @@ class Seat:
         self.ring = ring
         self._ended = threading.Event()
         self._error: EdgeRnnError | None = None
-
-    @property
-    def head(self) -> Head | None:
-        """Where the frames stand, for whoever decodes them elsewhere; None where that cannot be."""
-        frames = self.source.frames
-        return None if frames is None else frames.head
-
-    def go_on(self, first: int, offset: int) -> None:
-        """They were decoded elsewhere up to there."""
-        assert self.source.frames is not None
-        self.source.frames.go_on(first, offset)
 
     def end(self, error: EdgeRnnError | None = None) -> None:
         """It is not read any more."""

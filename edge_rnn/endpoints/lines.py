@@ -68,6 +68,21 @@ class LineDecoder:
         """The source ended: a last line without newline still counts."""
         return self.feed(b"\n") if self._tail or self._overlong else None
 
+    @property
+    def head(self) -> bytes | None:
+        """What has come of the next line, for whoever reads the next ones elsewhere: one number a channel, in order.
+
+        None where a line is not that, or not known to be.
+        """
+        if self._json_keys is not None or self._overlong or len(set(self.channels)) < len(self.channels):
+            return None
+        return self._tail if self._columns == list(self.channels) else None
+
+    def go_on(self, lines: int, tail: bytes) -> None:
+        """So many good lines were read elsewhere since `head`, and this has come of the next."""
+        self._line += lines
+        self._tail = tail
+
     def _keep(self, data: bytes) -> None:
         if self._overlong or len(self._tail) + len(data) > MAX_LINE_BYTES:
             self._tail, self._overlong = b"", True

@@ -33,7 +33,7 @@ class SocketSource:
         parts = urlsplit(url)
         self.url = url
         self.socket = blocks.dial(url, parts, parts.scheme)
-        self._lines = LineDecoder(channels, strict)
+        self.lines = LineDecoder(channels, strict)
         self.frames: FrameDecoder | None = None
         """Their decoder, once frames came."""
         self._begun = False
@@ -42,17 +42,17 @@ class SocketSource:
     @property
     def malformed(self) -> int:
         """Lines or frames that were skipped."""
-        return self._lines.malformed if self.frames is None else self.frames.malformed
+        return self.lines.malformed if self.frames is None else self.frames.malformed
 
     @property
     def reports(self) -> list[str]:
         """What was wrong with the first of them."""
-        return self._lines.reports if self.frames is None else self.frames.reports
+        return self.lines.reports if self.frames is None else self.frames.reports
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the columns, known after the first chunk."""
-        return self._lines.channels if self.frames is None else self.frames.channels
+        return self.lines.channels if self.frames is None else self.frames.channels
 
     @property
     def rate_hz(self) -> float:
@@ -64,12 +64,12 @@ class SocketSource:
         if not self._begun and data:
             self._begun = True
             if data[:1] == b"\0":
-                self.frames = FrameDecoder(self.url, self._lines.channels)
+                self.frames = FrameDecoder(self.url, self.lines.channels)
         if self.frames is not None:
             return self.frames.feed(data)
         if data:
-            return self._lines.feed(data)
-        return self._lines.close() if self._last_line else None
+            return self.lines.feed(data)
+        return self.lines.close() if self._last_line else None
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks as they come, until the peer closes."""

@@ -5,7 +5,8 @@
  *   plain(x, ...), averages(p, ...)         what streams side by side share (abreast_binding.h)
  *   csv(text, at, limit, longest, out, row) lines of numbers (csv_binding.h)
  *   frames(data, session, ...)              DATA frames of the wire (frames_binding.h)
- *   receive(desks, x, seq, rows)            the same from many sockets at once (receive_binding.h)
+ *   receive_frames(desks, x, seq, rows)     the same from many sockets at once (receive_binding.h)
+ *   receive_csv(desks, x, seq, rows)        lines from many sockets at once
  *   variants()                              names of the variants this machine can run
  *
  * Each of them checks what it is given; here the module is put together, and nothing else happens.
@@ -39,7 +40,8 @@ static PyMethodDef functions[] = {
     {"csv", ernn_python_csv, METH_VARARGS, "csv(text, at, limit, longest, out, row): lines of numbers, to (at, row)"},
     {"frames", ernn_python_frames, METH_VARARGS, "frames(data, session, scale, last, offset, x, seq): see its header"},
 #ifndef _WIN32
-    {"receive", ernn_python_receive, METH_VARARGS, "receive(desks, x, seq, rows): frames of many sockets"},
+    {"receive_frames", ernn_python_receive_frames, METH_VARARGS, "receive_frames(desks, x, seq, rows): of many sockets"},
+    {"receive_csv", ernn_python_receive_csv, METH_VARARGS, "receive_csv(desks, x, seq, rows): of many sockets"},
 #endif
     {"plain", ernn_python_plain, METH_VARARGS, "which streams have simply the next samples: see abreast_binding.h"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},

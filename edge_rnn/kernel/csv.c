@@ -88,7 +88,7 @@ size_t ernn_csv(const char *text, size_t length, size_t columns, size_t longest,
             const int last = k + 1 == columns;
             at = cell(at, slow, &out[k]);
             if (!at) return (size_t)(line - text);
-            if (limit[k] >= 0 && !(fabs(out[k]) < limit[k])) return (size_t)(line - text);
+            if (limit && limit[k] >= 0 && !(fabs(out[k]) < limit[k])) return (size_t)(line - text);
             if (last && *at == '\r') at++;
             if (*at != (last ? '\n' : ',')) return (size_t)(line - text);
             at++;

@@ -13,7 +13,8 @@ typedef int (*ernn_number)(const char *text, size_t length, double *value);
 /* Read whole lines of `columns` cells from `text` into `out`, row by row, until one is not plain.
  *
  * A plain line has at most `longest` bytes; its cells are numbers, empty (NaN) or nan, with blanks around. Where
- * `limit` of a column is not negative, its values are below it in magnitude. `slow` rounds the numbers of many digits.
+ * `limit` (NULL: of none) of a column is not negative, its values are below it in magnitude. `slow` rounds the numbers
+ * of many digits.
  * Gives the bytes read, and in `rows` how many lines they were: at most `most`.
  */
 size_t ernn_csv(const char *text, size_t length, size_t columns, size_t longest, const double *limit, ernn_number slow,

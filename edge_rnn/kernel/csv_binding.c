@@ -8,7 +8,7 @@
 enum { LONGEST_NUMBER = 256 };
 
 /* PyOS_string_to_double is what float() calls; it wants a terminated text. */
-static int as_python(const char *text, size_t length, double *value) {
+int ernn_number_as_python(const char *text, size_t length, double *value) {
     char copy[LONGEST_NUMBER];
     if (length >= sizeof copy) return 0;
     memcpy(copy, text, length);
@@ -34,7 +34,7 @@ PyObject *ernn_python_csv(PyObject *module, PyObject *args) {
     } else {
         size_t read = 0;
         const size_t bytes = ernn_csv((const char *)text.buf + at, (size_t)(text.len - at), (size_t)columns,
-                                      (size_t)longest, limit.buf, as_python, (double *)out.buf + row * columns,
+                                      (size_t)longest, limit.buf, ernn_number_as_python, (double *)out.buf + row * columns,
                                       (size_t)(rows - row), &read);
         result = Py_BuildValue("nn", at + (Py_ssize_t)bytes, row + (Py_ssize_t)read);
     }

@@ -9,4 +9,7 @@
  */
 PyObject *ernn_python_csv(PyObject *module, PyObject *args);
 
+/* An ernn_number (csv.h) that gives what Python's float() gives. */
+int ernn_number_as_python(const char *text, size_t length, double *value);
+
 #endif
