@@ -114,7 +114,19 @@ def test_variants_agree_to_the_bit_on_random_networks_and_hostile_input(replay, 
     rng = np.random.default_rng(seed)
     kinds = [str(k) for k in rng.choice(KINDS, rng.integers(1, 4))]
     widths = [int(w) for w in rng.choice([1, 3, 5, 8, 15, 16, 17, 24, 31, 32, 33, 48, 64, 65, 100], len(kinds))]
-    graph = random_graph(rng, random_layers(rng, kinds, int(rng.integers(1, 40)), widths, int(rng.integers(1, 20))))
+    agree_over_hostile_input(replay, tmp_path, rng, kinds, int(rng.integers(1, 40)), widths, int(rng.integers(1, 20)))
+
+
+@pytest.mark.parametrize("widths", [[64], [128], [64, 64], [49, 64], [60, 50, 64], [64, 64, 48], [64, 128], [70, 64]])
+@pytest.mark.parametrize(("inputs", "classes"), [(1, 6), (6, 40), (70, 17)])
+def test_grus_whose_products_are_woven_agree_to_the_bit(replay, tmp_path, widths, inputs, classes):
+    rng = np.random.default_rng([*widths, inputs])
+    agree_over_hostile_input(replay, tmp_path, rng, ["gru"] * len(widths), inputs, widths, classes)
+
+
+def agree_over_hostile_input(replay, tmp_path, rng, kinds, inputs, widths, classes):
+    """600 steps of a random network on every variant, against NumPy's integers."""
+    graph = random_graph(rng, random_layers(rng, kinds, inputs, widths, classes))
     x = hostile_input(rng, 600, graph.inputs, graph.arrays["sx"])
     xq = quantize_input(x, graph.arrays["sx"])
     y_q = np.empty((len(x), graph.outputs), np.int32)

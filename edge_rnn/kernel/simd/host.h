@@ -45,13 +45,13 @@ typedef struct {
     uint8_t kind, activation, shift;
     uint16_t inputs, units;
     uint32_t padded;         /* units, rounded up to whole vectors */
-    uint32_t h, c;           /* bytes from the start of a stream's scratch; c is a GRU's s in int8 */
+    uint32_t h, c, hidden;   /* bytes from the start of a stream's scratch; c is a GRU's s in int8; hidden: int8_place */
     size_t weights;
     size_t constants;        /* int8: multipliers, biases */
     uint8_t k[2], requant[2]; /* ih, hh: left shift, right shift of the high half */
     uint8_t in_place;         /* units fill whole vectors: h, c and s stay with the caller */
     uint8_t direct[2];        /* h' may overwrite h: all of h is read before (one stream, a tile of streams) */
-    void (*run[3])(void);     /* the variant's function for one stream, for a tile of streams, for a span of steps */
+    void (*run[3])(void);     /* the variant's function for one stream, for a tile of streams or woven, for a span of steps */
     uint8_t states;           /* arrays of the layer's state */
     uint32_t state_at[3], state_bytes[3]; /* portable: where they lie in the scratch, their bytes */
 } ernn_packed_layer;
@@ -61,6 +61,7 @@ typedef struct {
     uint16_t inputs, outputs;
     uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
+    uint8_t woven;         /* int8: one layer's products are made beside another's activations (simd/int8_woven.h) */
     uint8_t portable;      /* packed by and for portable.c: it has a layer that pack.h does not know */
     float reach;
     uint32_t x, fresh, buf; /* bytes from the start of a stream's scratch */

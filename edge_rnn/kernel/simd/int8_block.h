@@ -1,39 +1,7 @@
 /* The exact int8 layers for one instruction set: the integers of docs/numeric.md, lane by lane. What a layer is told is
  * its place; nothing here knows of the caller's states.
- *
- * A block's weights are [k / KP][gate][vector][V rows][KP columns], first for the input, then for h (in two
- * phases where vectors are wide, so that the first gates' activations run in the shadow of the others' products).
- * LSTM's gates are kept in the order i, g, f, o. A block's constants are, for each gate and vector, a `row_constants`.
  */
-#include "int8_table.h"
-
-/* Gates of the first phase: GRU's r, LSTM's i, g and f. */
-#define FIRST(kind) (V == 16 && (kind) == GRU ? 1 : V == 16 && (kind) == LSTM ? 3 : GATES(kind))
-/* The bundle's gate behind the packed one. */
-#define GATE(kind, packed) ((kind) == LSTM && ((packed) == 1 || (packed) == 2) ? 3 - (packed) : (packed))
-
-typedef struct {
-    vi correction_ih, m_ih; /* -32768 sum w (PLANES); the multiplier */
-    vi correction_hh, m_hh;
-    vi b;
-} row_constants;
-
-/* Where one layer reads and writes, and its numbers; a block's when it is passed to int8_block. */
-typedef struct {
-    const weight_t *w;
-    const row_constants *constants; /* GATES * N a block, then GRU: N vectors of b_hn */
-    const uint8_t *x;               /* activations; the high plane follows by the distances below */
-    uint8_t *h, *out, *state;       /* h, h' (planes or int16), s or c or logits */
-    size_t x_plane, h_plane;
-    int x_groups, h_groups; /* groups of KP columns */
-    int k_ih, k_hh, shift_ih, shift_hh, shift, padded;
-    const uint8_t *table; /* of knots: see fill_table */
-    /* The caller's array that h follows from (GRU: s, else h itself), and what it was after the last bound step. */
-    uint8_t *theirs, *kept;
-    size_t theirs_bytes;
-} int8_place;
-
-enum { ONE = 1 << 23 }; /* sigma(p) = 2^23 + f(p, 12) */
+#include "int8_woven.h"
 
 /* p[j] += rq(W_hh h) for the packed gates from..to; a GRU's n gets its hidden part in `apart`. */
 INLINE const weight_t *add_hidden(vi *p, vi *apart, const int kind, const int from, const int to, const int N,
@@ -93,12 +61,7 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
             lut(at->table, zn, 2 * N, N, 2 * N);
         else
             lut(at->table, zn + N, N, 0, N);
-        UNROLL for (int v = 0; v < N; v++) {
-            vi n28 = zn[N + v] << 5, s = loadi(at->state + 4 * v * V);
-            s = n28 + mulr24(s - n28, zn[v] + ONE);
-            storei(at->state + 4 * v * V, s);
-            h[v] = sat16((s + 4096) >> 13);
-        }
+        gru_state(h, at->state, zn, zn + N, N);
     }
     if (kind == LSTM) { /* i, g, f, o */
         vi to[2 * BLOCK]; /* tanh(c), o */
@@ -121,8 +84,6 @@ INLINE void int8_block(const int kind, const int N, const int relu, const int he
     store_h(at->out, at->h_plane, h, N);
 }
 
-#define CONSTANT_BYTES(kind, N) ((size_t)(GATES(kind) * (N)) * sizeof(row_constants) + ((kind) == GRU ? (N) : 0) * sizeof(vi))
-
 INLINE void next_block(int8_place *at, size_t weights, const int kind, const int N) {
     at->w += (size_t)N * weights;
     at->constants = (const row_constants *)((const uint8_t *)at->constants + CONSTANT_BYTES(kind, N));
@@ -135,7 +96,10 @@ INLINE void int8_layer(const int kind, const int relu, const int head, const int
     const size_t weights = (size_t)(at.x_groups + at.h_groups) * (size_t)GATES(kind) * V * KP;
     int left = at.padded;
     for (; BLOCK_MOST(kind) == 4 && left >= 4 * V; left -= 4 * V) {
-        int8_block(kind, BLOCK, relu, head, &at);
+        if (BY_GATE(kind, BLOCK))
+            gru_alone(&at);
+        else
+            int8_block(kind, BLOCK, relu, head, &at);
         next_block(&at, weights, kind, BLOCK);
     }
     for (; left >= 2 * V; left -= 2 * V) {
@@ -159,6 +123,7 @@ INT8_LAYER(rnn_int8, RNN, 0, 0)
 INT8_LAYER(rnn_relu_int8, RNN, 1, 0)
 INT8_LAYER(gru_int8, GRU, 0, 0)
 INT8_LAYER(lstm_int8, LSTM, 0, 0)
+static void woven_int8(const int8_place *layer) { gru_woven(layer); }
 
 static int8_fn int8_layer_of(int kind, int relu, int head) {
     switch (kind) {

@@ -17,12 +17,15 @@
 #define ACTIVATION_BYTES(padded) (2 * (size_t)(padded))
 #define PLANE(padded) (PLANES ? (size_t)(padded) : 0)
 
+/* The products of groups from..to - 1, whose weights begin at w, are added to acc, those of the high plane to high. Gives
+ * the end of these weights.
+ */
 #if PLANES
 
-INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
-    vi high[4 * BLOCK];
-    UNROLL for (int j = 0; j < GN; j++) high[j] = (vi){0};
-    for (int k = 0; k < groups; k++, w += GN * V * KP, in += KP) {
+INLINE const weight_t *some_products(vi *acc, vi *high, const int GN, const weight_t *w, const uint8_t *in, size_t plane,
+                                     int from, int to) {
+    in += KP * from;
+    for (int k = from; k < to; k++, w += GN * V * KP, in += KP) {
         int32_t low4, high4;
         memcpy(&low4, in, 4);
         memcpy(&high4, in + plane, 4);
@@ -34,7 +37,6 @@ INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8
             high[j] = (vi)_mm512_dpbusd_epi32((__m512i)high[j], h, weight);
         }
     }
-    UNROLL for (int j = 0; j < GN; j++) acc[j] += high[j] << 8;
     return w;
 }
 
@@ -49,9 +51,11 @@ INLINE void store_h(uint8_t *out, size_t plane, const vi *h, const int N) {
 
 #else
 
-INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
-    (void)plane;
-    for (int k = 0; k < groups; k++, w += GN * V * KP, in += 4) {
+INLINE const weight_t *some_products(vi *acc, vi *high, const int GN, const weight_t *w, const uint8_t *in, size_t plane,
+                                     int from, int to) {
+    (void)high, (void)plane;
+    in += 4 * from;
+    for (int k = from; k < to; k++, w += GN * V * KP, in += 4) {
 #if defined(__aarch64__)
         const int16x8_t x = vcombine_s16(vdup_n_s16(((const int16_t *)in)[0]), vdup_n_s16(((const int16_t *)in)[1]));
         UNROLL for (int j = 0; j < GN; j++) {
@@ -96,6 +100,25 @@ INLINE void store_h(uint8_t *out, size_t plane, const vi *h, const int N) {
 }
 
 #endif
+
+INLINE vi joined(vi low, vi high) {
+    if (!PLANES) return low;
+    return low + (high << 8);
+}
+
+/* acc += the products of all groups. One vector's sums would wait for each other: every fourth group has its own. */
+INLINE const weight_t *dot(vi *acc, const int GN, const weight_t *w, const uint8_t *in, size_t plane, int groups) {
+    const int W = GN == 1 ? 4 : 1;
+    vi low[4 * BLOCK], high[4 * BLOCK];
+    int k = 0;
+    UNROLL for (int j = 0; j < W * GN; j++) low[j] = j < GN ? acc[j] : (vi){0}, high[j] = (vi){0};
+    for (; W > 1 && k + W <= groups; k += W)
+        UNROLL for (int j = 0; j < W; j++) w = some_products(low + j, high + j, 1, w, in, plane, k + j, k + j + 1);
+    w = some_products(low, high, GN, w, in, plane, k, groups);
+    UNROLL for (int j = GN; j < W * GN; j++) low[0] += low[j], high[0] += high[j];
+    UNROLL for (int j = 0; j < GN; j++) acc[j] = joined(low[j], high[j]);
+    return w;
+}
 
 /* The caller's h (int16) into planes or padded int16, and back. */
 INLINE void h_in(uint8_t *to, const int16_t *from, int units, int padded) {

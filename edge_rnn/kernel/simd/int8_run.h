@@ -3,9 +3,18 @@
  */
 #include "int8_states.h"
 
-INLINE void int8_layers(const ernn_packed *model, const int8_place *at) {
-    const ernn_packed_layer *layer = model->layer, *end = layer + model->layers;
-    for (; layer < end; layer++, at++) ((int8_fn)layer->run[0])(at);
+/* All layers, one step. `on`: another step is to follow, so layers may be woven (int8_woven.h); `ready`: the one before left
+ * the first layer's `hidden`.
+ */
+INLINE void int8_layers(const ernn_packed *model, const int8_place *at, int on, int ready) {
+    const ernn_packed_layer *layer = model->layer;
+    if (!on || !model->woven) {
+        for (int l = 0; l < model->layers; l++) ((int8_fn)layer[l].run[0])(at + l);
+        return;
+    }
+    if (!ready)
+        for (int gate = 0; gate < GATES(GRU); gate++) gate_sums(at, HIDDEN, gate, at->hidden + 4 * gate);
+    for (int l = 0; l + 1 < model->layers; l++) ((int8_fn)layer[l].run[1])(at + l); /* the last one calls the head */
 }
 
 /* x_q = sat16(rint(x / sx)): a true division, rounded half to even. */
@@ -44,7 +53,7 @@ static ernn_status int8_run(const ernn_packed *model, uint8_t *scratch, uint8_t 
     int8_enter(model, scratch, states, s, at);
     for (size_t t = 0; t < steps; t++, x += model->inputs, y += model->outputs) {
         if (steps > 1) take_int8(model, scratch, x);
-        int8_layers(model, at);
+        int8_layers(model, at, steps > 1, t > 0);
         give_int8(model, scratch, y);
     }
     int8_leave(model, states, s, at);
@@ -87,9 +96,13 @@ static ernn_status int8_step(const ernn_packed *model, uint8_t *scratch, const f
     uint8_t *const *states = int8_bound(model, scratch, &at);
     if (model->copied) return int8_run(model, scratch, states, 0, 1, x, y);
     if (take_int8(model, scratch, x)) return ERNN_NOT_FINITE;
-    for (int l = 0; l < model->layers; l++)
-        if (differs(at[l].kept, at[l].theirs, at[l].theirs_bytes)) load_h(&layer[l], &at[l]);
-    int8_layers(model, at);
+    int ready = 1;
+    for (int l = 0; l < model->layers; l++) {
+        if (!differs(at[l].kept, at[l].theirs, at[l].theirs_bytes)) continue;
+        load_h(&layer[l], &at[l]);
+        ready &= l > 0;
+    }
+    int8_layers(model, at, 1, ready);
     give_int8(model, scratch, y);
     for (int l = 0; l < model->layers; l++) {
         if (layer[l].kind == ERNN_RNN || layer[l].kind == ERNN_LSTM)
@@ -105,7 +118,7 @@ static void int8_run_int(const ernn_packed *model, uint8_t *scratch, uint8_t *co
     int8_enter(model, scratch, states, s, at);
     for (size_t t = 0; t < steps; t++, xq += model->inputs, y += model->outputs) {
         take_int16(model, scratch, xq);
-        int8_layers(model, at);
+        int8_layers(model, at, steps > 1, t > 0);
         memcpy(y, scratch + model->layer[model->layers - 1].h, 4 * (size_t)model->outputs);
     }
     int8_leave(model, states, s, at);

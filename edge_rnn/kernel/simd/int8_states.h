@@ -7,6 +7,7 @@
 INLINE void int8_places(const ernn_packed *model, uint8_t *scratch, uint8_t *const *states, size_t s, int8_place *at) {
     const uint8_t *x = scratch + model->x, *base = (const uint8_t *)model;
     size_t x_plane = PLANE((model->inputs + V - 1) / V * V);
+    int8_place *const first = at, *const head = at + model->layers - 1;
     for (int l = 0; l < model->layers; l++, at++) {
         const ernn_packed_layer *layer = &model->layer[l];
         const int units = layer->units, padded = (int)layer->padded;
@@ -18,6 +19,8 @@ INLINE void int8_places(const ernn_packed *model, uint8_t *scratch, uint8_t *con
             .x_groups = (layer->inputs + KP - 1) / KP, .h_groups = (units + KP - 1) / KP,
             .k_ih = layer->k[0], .k_hh = layer->k[1], .shift_ih = layer->requant[0], .shift_hh = layer->requant[1],
             .shift = layer->shift, .padded = padded, .table = base + model->table,
+            .hidden = (vi *)(scratch + layer->hidden),
+            .next = at + 1 < head ? at + 1 : first, .head = at + 1 < head ? NULL : head,
         };
         x = h, x_plane = PLANE(padded);
         if (layer->kind == ERNN_DENSE) {

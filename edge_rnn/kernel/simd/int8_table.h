@@ -69,20 +69,36 @@ INLINE void knots(const uint8_t *table, const vi *index, vi *knot, vi *rise, con
 #endif
 }
 
-/* p[j] <- tanh(p[j] * 2^-16) in Q23 for j in [first_tanh, last_tanh), tanh(p[j] * 2^-17), which sigmoid wants, for the others */
-INLINE void lut(const uint8_t *table, vi *p, const int n, const int first_tanh, const int last_tanh) {
+/* tanh in three steps: where |p| lies between the knots, the knots, the line between two of them. */
+typedef struct {
     vi index[4 * BLOCK], part[4 * BLOCK], knot[4 * BLOCK], rise[4 * BLOCK];
+} between;
+
+/* How far an argument is shifted for its index: p counts 2^-16 for tanh, for sigmoid half of that. */
+#define SHIFT_OF(j, first_tanh, last_tanh) ((j) >= (first_tanh) && (j) < (last_tanh) ? 11 : 12)
+
+INLINE void lut_index(between *at, const vi *p, const int n, const int first_tanh, const int last_tanh) {
     UNROLL for (int j = 0; j < n; j++) {
-        const int shift = j >= first_tanh && j < last_tanh ? 11 : 12;
+        const int shift = SHIFT_OF(j, first_tanh, last_tanh);
         vi a = mini(absi(p[j]), splati((256 << shift) - 1));
-        index[j] = a >> shift;
-        part[j] = a & ((1 << shift) - 1);
+        at->index[j] = a >> shift;
+        at->part[j] = a & ((1 << shift) - 1);
     }
-    knots(table, index, knot, rise, n);
+}
+
+INLINE void lut_line(const between *at, vi *p, const int n, const int first_tanh, const int last_tanh) {
     UNROLL for (int j = 0; j < n; j++) {
-        const int shift = j >= first_tanh && j < last_tanh ? 11 : 12;
+        const int shift = SHIFT_OF(j, first_tanh, last_tanh);
         vi sign = p[j] >> 31;
-        vi v = knot[j] + ((rise[j] * part[j] + (1 << (shift - 1))) >> shift);
+        vi v = at->knot[j] + ((at->rise[j] * at->part[j] + (1 << (shift - 1))) >> shift);
         p[j] = (v ^ sign) - sign;
     }
+}
+
+/* p[j] <- tanh(p[j] * 2^-16) in Q23 for j in [first_tanh, last_tanh), else tanh(p[j] * 2^-17), as sigmoid wants. */
+INLINE void lut(const uint8_t *table, vi *p, const int n, const int first_tanh, const int last_tanh) {
+    between at;
+    lut_index(&at, p, n, first_tanh, last_tanh);
+    knots(table, at.index, at.knot, at.rise, n);
+    lut_line(&at, p, n, first_tanh, last_tanh);
 }

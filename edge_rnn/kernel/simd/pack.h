@@ -14,6 +14,13 @@ static size_t take(size_t *total, size_t bytes) {
     return at;
 }
 
+/* Whether layers may be woven: two or more GRUs of one block of four vectors, and the head. */
+static int can_weave(const ernn_host_graph *graph) {
+    int l = 0;
+    while (BY_GATE(graph->layer[l].kind, (graph->layer[l].units + V - 1) / V)) l++;
+    return l > 1 && l + 1 == graph->layers;
+}
+
 static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     const int exact = graph->precision == ERNN_INT8;
     size_t model = align_up(sizeof *m), stream = 0, widest = 0, sums = 0;
@@ -24,6 +31,7 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     m->inputs = graph->layer[0].inputs;
     m->outputs = graph->layer[graph->layers - 1].units;
     m->planes = (uint8_t)(exact && PLANES);
+    m->woven = (uint8_t)(exact && can_weave(graph));
     const size_t inputs = (size_t)(m->inputs + V - 1) / V * V;
     m->edge = take(&model, 4 * inputs);
     if (exact) m->table = take(&model, TABLE_BYTES);
@@ -50,6 +58,7 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         if (!dense && (size_t)G * padded > sums) sums = (size_t)G * padded;
         to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
         if (!dense) to->c = (uint32_t)take(&stream, 4 * padded);
+        if (m->woven && !head) to->hidden = (uint32_t)take(&stream, 4 * 3 * padded), to->run[1] = (void (*)(void))woven_int8;
         if (!exact) {
             const size_t floats = dense && COLUMNS(from->units) > 1 ? NARROW_FLOATS(from->inputs, from->units)
                                                                     : padded * ROW(from->kind, from->inputs, columns);
@@ -167,10 +176,14 @@ static void pack_int8_layer(const ernn_host_layer *from, weight_t *w, uint8_t *c
     const int padded = (from->units + V - 1) / V * V, G = GATES(from->kind);
     for (int unit = 0; unit < padded;) {
         const int N = BLOCK_OF(from->kind, padded - unit);
-        w = put_groups(w, from, 0, G, from->ih_w, from->inputs, unit, N);
-        if (from->kind != ERNN_DENSE) {
-            w = put_groups(w, from, 0, FIRST(from->kind), from->hh_w, from->units, unit, N);
-            w = put_groups(w, from, FIRST(from->kind), G, from->hh_w, from->units, unit, N);
+        const int by_gate = BY_GATE(from->kind, N), F = FIRST(from->kind);
+        for (int gate = 0, to; gate < G; gate = to) {
+            to = by_gate ? gate + 1 : G;
+            w = put_groups(w, from, gate, to, from->ih_w, from->inputs, unit, N);
+        }
+        for (int gate = 0, to; gate < G && from->kind != ERNN_DENSE; gate = to) {
+            to = by_gate ? gate + 1 : gate < F ? F : G;
+            w = put_groups(w, from, gate, to, from->hh_w, from->units, unit, N);
         }
         for (int gate = 0; gate < G; gate++)
             for (int v = 0; v < N; v++, constants += sizeof(row_constants)) {
