@@ -116,11 +116,10 @@ INLINE void gru_woven(const int8_place *at) {
     gru_gate(at, GRU_N, n, at->hidden + 8, r, &made, 4);
     finish(&made, next, HIDDEN, GRU_N, next->hidden + 8);
     begin(&made, next, HIDDEN, GRU_Z);
-    gru_gate(at, GRU_Z, z, at->hidden + 4, NULL, &made, 6);
+    gru_gate(at, GRU_Z, z, at->hidden + 4, NULL, &made, 5);
     gru_state(h, at->state, z, n, 4);
     store_h(at->h, at->h_plane, h, 4);
-    make(&made, 4, 6);
     if (at->head) int8_layer(DENSE, 0, 1, at->head);
-    make(&made, 5, 6);
+    make(&made, 4, 5);
     finish(&made, next, HIDDEN, GRU_Z, next->hidden + 4);
 }
