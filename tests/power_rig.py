@@ -1,0 +1,123 @@
+"""What rigs need that cut a disk's power: namespaces of their own, and ext4 over a loop device over volatile_disk.py.
+
+A rig mounts, so `run` starts it in process and mount namespaces of its own, which the kernel takes down with everything
+in them when the rig ends, is killed, or the process that started it dies: nothing is left over for another run to trip
+over. No disk's server may be in the mount namespace of the file system over it: the last process that is killed there
+unmounts it on its way out, and a server would wait for its own answer, for ever.
+"""
+
+import contextlib
+import ctypes
+import ctypes.util
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TOOLS = ("setpriv", "unshare", "mount", "umount", "mkfs.ext4", "e2fsck")
+GUARD = (
+    *("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"),
+    *("unshare", "--mount", "--fork", "--mount-proc"),
+)
+CLONE_NEWNS = 0x20000
+DISK_BYTES = 16 << 20
+OPERATIONS = 300
+"""A cut that hits the disk at work comes within so many writes and flushes."""
+
+
+def what_is_missing() -> str | None:
+    """Why this machine cannot run a rig."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        return "root on Linux"
+    for device in ("/dev/fuse", "/dev/loop-control"):
+        try:
+            os.close(os.open(device, os.O_RDWR))
+        except OSError as error:
+            return f"{device} ({error.strerror})"
+    for tool in TOOLS:
+        if shutil.which(tool) is None:
+            return tool
+    if ctypes.util.find_library("fuse3") is None:
+        return "libfuse3"
+    if subprocess.run([*GUARD, "true"], capture_output=True).returncode:
+        return "the right to make namespaces"
+    return None
+
+
+def run(script: str, folder: Path, *arguments: object, timeout_s: float) -> dict:
+    """Run a rig in its own namespaces, and what it found; it is killed when it takes too long or this process dies."""
+    command = [*GUARD, sys.executable, HERE / script, folder, *map(str, arguments)]
+    with (folder / "found").open("w+") as found, (folder / "errors").open("w+") as errors:
+        process = subprocess.Popen(command, stdout=found, stderr=errors, stdin=subprocess.DEVNULL)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            process.kill()  # and not waited for: whatever the kernel does with the rest, this process goes on
+    told = (folder / "errors").read_text()[-3000:]
+    assert code == 0, f"the rig failed ({code}): {told}"
+    return {**json.loads((folder / "found").read_text()), "told": told}
+
+
+def call(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"{' '.join(map(str, command))}: {done.returncode}: {done.stdout}{done.stderr}")
+
+
+@contextlib.contextmanager
+def mounted(image: Path, at: Path):
+    """An ext4 image through a loop device, which goes with the mount; OSError when it is no file system any more."""
+    call("mount", "-o", "loop", image, at)
+    try:
+        yield
+    finally:
+        call("umount", at)
+
+
+def make_file_system(image: Path) -> None:
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    call("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
+
+
+class Disk:
+    """A volatile disk that begins as an image; `file` is the disk. `kind` is honest, or lying about its flushes."""
+
+    def __init__(self, image: Path, file: Path, kind: str = "honest") -> None:
+        self.file = file
+        file.touch()
+        command = [sys.executable, HERE / "volatile_disk.py", image, file, kind]
+        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._server.stdout.readline() == "ready\n"
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):  # what is mounted from here on the server never sees
+            raise OSError(ctypes.get_errno(), "unshare")
+
+    def order_cut(self, rng: random.Random, survivor: Path, acknowledged: Path) -> None:
+        """Cut soon. Half of the cuts hit the disk at work, between any two operations; the others come when they come.
+
+        How large the file `acknowledged` is when the power goes is part of the answer.
+        """
+        at_work = rng.random() < 0.5
+        order = {
+            "after": rng.randint(1, OPERATIONS) if at_work else 1 << 30,
+            "within_s": 10.0 if at_work else rng.uniform(0, 0.2),
+            "seed": rng.getrandbits(32),
+            "survivor": str(survivor),
+            "acknowledged": str(acknowledged),
+        }
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+
+    def await_cut(self) -> dict:
+        """What the cut that was ordered met: `before` and `behind` (sizes of `acknowledged`), `torn`, `flushes`."""
+        return json.loads(self._server.stdout.readline())
+
+    def close(self) -> None:
+        """Nothing on this disk is of use any more, whoever in the kernel still holds it for a moment."""
+        self._server.kill()
+        self._server.wait()
+        call("umount", "--lazy", self.file)
