@@ -50,22 +50,22 @@ class Rig:
                     told = disk.await_cut()
                     if not left:
                         shutil.copyfile(survivor, self.image)
-                    whole = self._look(survivor, begin + told["before"], begin + told["behind"] + 1)
+                    whole = self._look(survivor, begin + told["before"], begin + told["after"] + 1)
                     self.cuts, self.torn = self.cuts + 1, self.torn + (told["torn"] > 0)
-                    self._await_commits(writer, told["behind"])
+                    self._await_commits(writer, told["after"])
                     if left:
                         survivor = self._order(disk)
             finally:
                 writer.kill()
                 writer.wait()
         disk.close()
-        self.flushes, self.commits = self.flushes + told["flushes"], self.commits + told["behind"]
+        self.flushes, self.commits = self.flushes + told["flushes"], self.commits + told["after"]
         if not whole:
             self.begin_anew()
 
     def _await_commits(self, writer: subprocess.Popen, size: int) -> None:
         """No two cuts see the same, however slow this machine is."""
-        until(lambda: writer.poll() is not None or self.acknowledged.stat().st_size > size, 120)
+        assert until(lambda: writer.poll() is not None or self.acknowledged.stat().st_size > size, 120), "it goes on"
         assert writer.poll() is None, "the writer writes until it is killed"
 
     def _order(self, disk: Disk) -> Path:

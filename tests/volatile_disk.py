@@ -4,8 +4,12 @@ volatile_disk.py IMAGE FILE honest|lying: FILE, mounted over, reads as the image
 touched. A write is durable after the next fsync, which the loop device makes of a flush; a disk that lies says so and
 leaves it in the cache. Each line on stdin orders a cut after so many more writes and flushes, or so many seconds; the
 answer on stdout comes when it is done. The disk itself runs on: what the cut left is another file.
+
+Once its file is there it leaves the mount namespace for one of its own. The last process that is killed in a namespace
+unmounts on its way out what is mounted there, and a server among that waits for its own answer, for ever.
 """
 
+import ctypes
 import json
 import os
 import random
@@ -17,9 +21,11 @@ from pathlib import Path
 import mfusepy
 from power_cut import tear, write
 
+CLONE_NEWNS = 0x20000
+
 
 class Order:
-    """A cut that is ordered: {after, within_s, seed, survivor, acknowledged}, the last two being paths."""
+    """A cut that is ordered: {operations, within_s, seed, survivor, acknowledged}, the last two being paths."""
 
     def __init__(self, line: str) -> None:
         self.__dict__.update(json.loads(line))
@@ -36,6 +42,9 @@ class VolatileDisk(mfusepy.Operations):
         self._guard, self._order, self._flushes, self._lies = threading.Lock(), None, 0, lies
 
     def init_with_config(self, connection, config):
+        if ctypes.CDLL(None).unshare(CLONE_NEWNS):
+            os._exit(1)
+        threading.Thread(target=self._listen, daemon=True).start()
         print("ready", flush=True)
 
     def getattr(self, path, fh=None):
@@ -64,7 +73,11 @@ class VolatileDisk(mfusepy.Operations):
                 self._waiting = []
         return 0
 
-    def obey(self, order: Order) -> None:
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self._obey(Order(line))
+
+    def _obey(self, order: Order) -> None:
         """Cut when the order says so, and tell what the cut met."""
         with self._guard:
             self._order = order
@@ -72,13 +85,13 @@ class VolatileDisk(mfusepy.Operations):
             with self._guard:
                 if self._order is order:
                     self._cut()
-        told = {"before": order.before, "behind": order.behind, "torn": order.torn, "flushes": self._flushes}
+        told = {"before": order.before, "after": order.after, "torn": order.torn, "flushes": self._flushes}
         print(json.dumps(told), flush=True)
 
     def _count(self) -> None:
         if self._order is not None:
-            self._order.after -= 1
-            if self._order.after <= 0:
+            self._order.operations -= 1
+            if self._order.operations <= 0:
                 self._cut()
 
     def _cut(self) -> None:
@@ -87,7 +100,7 @@ class VolatileDisk(mfusepy.Operations):
         order.before = os.path.getsize(order.acknowledged)
         survivor = bytearray(self._durable)
         tear(random.Random(order.seed), survivor, self._waiting)
-        order.behind = os.path.getsize(order.acknowledged)
+        order.after = os.path.getsize(order.acknowledged)
         order.torn = len(self._waiting)
         Path(order.survivor).write_bytes(survivor)
         order.done.set()
@@ -95,15 +108,7 @@ class VolatileDisk(mfusepy.Operations):
 
 def main(image: str, file: str, kind: str) -> None:
     disk = VolatileDisk(Path(image).read_bytes(), lies=kind == "lying")
-
-    def listen() -> None:
-        for line in sys.stdin:
-            disk.obey(Order(line))
-
-    threading.Thread(target=listen, daemon=True).start()
-    # One thread, so that writes have an order; no cache of names and sizes in the kernel is of use.
-    mfusepy.FUSE(disk, file, foreground=True, nothreads=True, fsname="edge-rnn-volatile-disk")
-    os._exit(0)  # the listening thread waits for a line that never comes
+    mfusepy.FUSE(disk, file, foreground=True, nothreads=True)  # one thread: writes have an order
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def promise(number: str, files: str, tried: str, control: str, **sizes: str) -> 
 PROMISES = {
     "R3": promise("R3", "test_daemon_kill.py", "1,000 kills, 200 starts", "a transaction taken apart loses events",
                   EDGE_RNN_KILLS="1000", EDGE_RNN_STARTS="200", EDGE_RNN_START_MS="500"),
-    "R4": promise("R4", "test_daemon_disk.py test_daemon_power.py", "1,000 cuts of a simulated disk, 1,000 in recordings",
+    "R4": promise("R4", "test_daemon_disk.py test_daemon_power.py", "1,000 cuts of a disk, 1,000 of recordings",
                   "`synchronous=NORMAL` loses commits, a disk that lies about its flushes everything",
                   EDGE_RNN_CUTS="1000"),
     "R7": promise("R7", "test_daemon_mqtt.py", "36,000 events, a real mosquitto", "PUBACK alone loses what it forgets",
