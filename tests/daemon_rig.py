@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,10 @@ import numpy as np
 from edge_rnn.export.bundle_writer import Facts, build_bundle
 from int8_models import random_graph
 
+from edge_rnn.daemon.dedup import Dedup
 from edge_rnn.daemon.records import record, stream_name
+from edge_rnn.daemon.store import Store
+from edge_rnn.engine import State
 from edge_rnn.graph import Layer
 from edge_rnn.manifest import Channel
 from edge_rnn.model import load
@@ -76,6 +80,46 @@ def reference(model_path: Path, recording: Path, installation: str, pipeline: st
     return [one.key for one in records], [json.loads(one.line) for one in records], stream.state.to_bytes()
 
 
+def lines_of(path: Path) -> list[dict]:
+    """Whole lines of a sink's file; a line that a kill cut off is no line."""
+    lines = []
+    for raw in path.read_bytes().split(b"\n") if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(raw))
+    return lines
+
+
+def told(out: Path) -> set[str]:
+    """Keys of what a sink has."""
+    return {f"{line['type']}:{line['id']}" for line in lines_of(out)}
+
+
+def complaints(state: Path, model: Path, recording: Path, out: Path, acknowledged: set[str]) -> list[str]:
+    """What is wrong with a finished run that was interrupted, against one that was not."""
+    store = Store(state)
+    keys, wanted, snapshot = reference(model, recording, store.installation)
+    place = store.place("p")
+    store.close()
+    seen = Dedup()
+    lines = [line for line in lines_of(out) if seen.accept(line)]
+    got = [f"{line['type']}:{line['id']}" for line in lines]
+    wrong = []
+    if got != keys:
+        wrong.append(f"{len(set(keys) - set(got))} lost, {len(set(got) - set(keys))} not in the reference")
+    elif [{k: v for k, v in line.items() if k != "wall"} for line in lines] != wanted:
+        wrong.append("an event has other contents")
+    if not acknowledged <= set(got):
+        wrong.append("an acknowledged event is gone")
+    loaded = load(model)
+    stream = loaded.stream()
+    stream.restore(place.state)
+    if stream.state.to_bytes() != snapshot or stream.state.to_bytes() == State(loaded.manifest.states).to_bytes():
+        wrong.append("the state is another")
+    assert place.finished
+    assert len(keys) > 500
+    return wrong
+
+
 def write_config(folder: Path, text: str = "", **parts: str) -> Path:
     """edge-rnn.toml for one source and one pipeline `p`; `parts` are source, model, sink and service lines."""
     sinks = "".join(f"[[sink]]\n{sink}\n" for sink in parts.get("sink", "").split("---") if sink.strip())
@@ -95,19 +139,23 @@ class Zygote:
         command = [sys.executable, str(HERE / "daemon_zygote.py"), control]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run(self, config: Path, kill_after: float | None) -> int | None:
-        """Run `daemon --once`, killed with SIGKILL after some seconds; its exit code, None when it was killed."""
+    def run(self, config: Path, moment: Callable[[], object] | None) -> int | None:
+        """Run `daemon --once`, killed with SIGKILL when `moment` returns; its exit code, None when it was killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{config}\n")
         self._process.stdin.flush()
         pid = int(self._process.stdout.readline())
-        if kill_after is not None:
-            time.sleep(kill_after)
+        if moment is not None:
+            moment()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
         code = int(self._process.stdout.readline())
         return None if code == -9 else code
+
+    def ended(self) -> bool:
+        """Whether the daemon that `run` waits for is gone."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def close(self) -> None:
         self._process.stdin.close()

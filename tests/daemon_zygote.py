@@ -1,11 +1,12 @@
 """Forks daemons for the kill rig: a line with a configuration in, the pid out, then the exit code.
 
-With `split` as the argument the transaction is taken apart: the negative control.
+Negative controls by the argument: with `split` the transaction is taken apart, with `normal` it is not flushed.
 """
 
 import os
 import sys
 import time
+from functools import partialmethod
 from pathlib import Path
 
 from edge_rnn.daemon import mqtt, run, store  # noqa: F401
@@ -25,6 +26,8 @@ def split(self, batch):
 
 if sys.argv[1] == "split":
     store.Store.commit = split
+elif sys.argv[1] == "normal":
+    store.Store.__init__ = partialmethod(store.Store.__init__, synchronous="NORMAL")
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:

@@ -22,8 +22,6 @@ GUARD = (
     *("unshare", "--mount", "--fork", "--mount-proc"),
 )
 DISK_BYTES = 16 << 20
-OPERATIONS = 300
-"""A cut that hits the disk at work comes within so many writes and flushes."""
 
 
 def what_is_missing() -> str | None:
@@ -91,15 +89,18 @@ class Disk:
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout.readline() == "ready\n"
 
-    def order_cut(self, rng: random.Random, survivor: Path, acknowledged: Path) -> None:
-        """Cut soon. Half of the cuts hit the disk at work, between any two operations; the others come when they come.
+    def order_cut(
+        self, rng: random.Random, survivor: Path, acknowledged: Path, operations: int, seconds: float
+    ) -> None:
+        """Cut soon, and leave `survivor`. How large the file `acknowledged` is then is part of the answer.
 
-        How large the file `acknowledged` is when the power goes is part of the answer.
+        Half of the cuts hit the disk at work, within so many writes and flushes (or a second), the others come when
+        they come, within so many seconds.
         """
         at_work = rng.random() < 0.5
         order = {
-            "operations": rng.randint(1, OPERATIONS) if at_work else 1 << 30,
-            "within_s": 10.0 if at_work else rng.uniform(0, 0.2),
+            "operations": rng.randint(1, operations) if at_work else 1 << 30,
+            "within_s": 1.0 if at_work else rng.uniform(0, seconds),
             "seed": rng.getrandbits(32),
             "survivor": str(survivor),
             "acknowledged": str(acknowledged),

@@ -70,7 +70,7 @@ class Rig:
 
     def _order(self, disk: Disk) -> Path:
         survivor = self.folder / f"survivor{self.cuts}"  # a name of its own: loop devices of one file are one
-        disk.order_cut(self.rng, survivor, self.acknowledged)
+        disk.order_cut(self.rng, survivor, self.acknowledged, operations=300, seconds=0.2)
         return survivor
 
     def _look(self, survivor: Path, acknowledged: int, begun: int) -> bool:

@@ -1,7 +1,8 @@
 """R4: a power cut at any moment loses nothing that was acknowledged, on ext4 over a disk with a volatile write cache.
 
 A simulation: the disk is a file in user space (FUSE) under a loop device; a cut leaves what was flushed and any part of
-the rest, by sectors and in any order. EDGE_RNN_CUTS sets how many cuts (default 100; the full promise is 1,000).
+the rest, by sectors and in any order. EDGE_RNN_CUTS sets how many cuts (default 100; the full promise is 1,000), of the
+whole daemon a tenth of them.
 """
 
 import os
@@ -47,3 +48,25 @@ def test_r4_sees_what_a_disk_loses_that_lies_about_its_flushes(tmp_path, capsys)
     found = cut(tmp_path, capsys, "one that lies about its flushes, the other control,", "FULL", "lying", 12)
     assert sum(found["wrong"].values()) > 4, found
     assert found["wrong"].keys() - {"acknowledged commits lost"}, found
+
+
+def cut_daemon(folder, capsys, what, control, cuts):
+    found = power_rig.run("power_daemon.py", folder, control, cuts, SEED, timeout_s=120 + 20 * cuts)
+    with capsys.disabled():
+        size = f"{found['rounds']} recordings, seed {SEED}"
+        print(f"\nR4: {found['cuts']} cuts of {what} ({size}): {found['wrong'] or 'nothing'} wrong")
+    return found
+
+
+def test_r4_a_power_cut_takes_nothing_back_that_the_daemon_told(tmp_path, capsys):
+    found = cut_daemon(tmp_path, capsys, "the whole daemon on that disk", "", max(CUTS // 10, 1))
+    assert found["wrong"] == [], found["told"]
+
+
+def test_r4_sees_what_a_daemon_with_synchronous_normal_told_too_early(tmp_path, capsys):
+    """The negative control."""
+    found = cut_daemon(
+        tmp_path, capsys, "a daemon with NORMAL, the control, up to the first that is seen", "normal", 20
+    )
+    assert len(found["wrong"]) == 1, found
+    assert found["wrong"][0].endswith("events were told that are not durable")

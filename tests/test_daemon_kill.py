@@ -3,7 +3,6 @@
 EDGE_RNN_KILLS sets how many (default 100; the full promise is 1,000), EDGE_RNN_STARTS how many starts are timed.
 """
 
-import json
 import os
 import random
 import re
@@ -11,12 +10,7 @@ import subprocess
 import time
 
 import pytest
-from daemon_rig import COMMAND, Zygote, reference, write_config, write_model, write_recording
-
-from edge_rnn.daemon.dedup import Dedup
-from edge_rnn.daemon.store import Store
-from edge_rnn.engine import State
-from edge_rnn.model import load
+from daemon_rig import COMMAND, Zygote, complaints, told, write_config, write_model, write_recording
 
 KILLS = int(os.environ.get("EDGE_RNN_KILLS", "100"))
 STARTS = int(os.environ.get("EDGE_RNN_STARTS", "8"))
@@ -28,55 +22,22 @@ def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "rig.ernn")
 
 
-def lines_of(path):
-    """Whole lines of a sink's file; a line that a kill cut off is no line."""
-    lines = []
-    for raw in path.read_bytes().split(b"\n") if path.exists() else []:
-        try:
-            lines.append(json.loads(raw))
-        except ValueError:
-            continue
-    return lines
-
-
 def round_of_kills(folder, model, kills, rng, control="", samples=100_000):
     """Kill a daemon again and again until its recording is done. Returns kills made, and what was found wrong."""
     recording = write_recording(folder / "x.npz", samples, rng.randrange(1 << 30))
     config = write_config(folder, source=recording, model=model, sink=f'url = "{folder / "out.jsonl"}"')
-    zygote, made, acknowledged = Zygote(control), 0, set()
+    out, zygote, made, acknowledged = folder / "out.jsonl", Zygote(control), 0, set()
     try:
         while made < kills:
-            code = zygote.run(config, rng.uniform(0.0, 0.35))
+            code = zygote.run(config, lambda: time.sleep(rng.uniform(0.0, 0.35)))
             if code is not None:
                 break
             made += 1
-            acknowledged |= {(line["type"], line["id"]) for line in lines_of(folder / "out.jsonl")}
+            acknowledged |= told(out)
         assert zygote.run(config, None) == 0
     finally:
         zygote.close()
-    store = Store(folder / "state")
-    keys, wanted, state = reference(model, recording, store.installation)
-    place = store.place("p")
-    store.close()
-    seen = Dedup()
-    told = [line for line in lines_of(folder / "out.jsonl") if seen.accept(line)]
-    told_keys = [f"{line['type']}:{line['id']}" for line in told]
-    wrong = []
-    if told_keys != keys:
-        wrong.append(f"{len(set(keys) - set(told_keys))} lost, {len(set(told_keys) - set(keys))} not in the reference")
-    strip = [{k: v for k, v in line.items() if k != "wall"} for line in told]
-    if not wrong and strip != wanted:
-        wrong.append("an event has other contents")
-    if not {f"{kind}:{ident}" for kind, ident in acknowledged} <= set(told_keys):
-        wrong.append("an acknowledged event is gone")
-    loaded = load(model)
-    stream = loaded.stream()
-    stream.restore(place.state)
-    if stream.state.to_bytes() != state or stream.state.to_bytes() == State(loaded.manifest.states).to_bytes():
-        wrong.append("the state is another")
-    assert place.finished
-    assert len(keys) > 500
-    return made, wrong
+    return made, complaints(folder / "state", model, recording, out, acknowledged)
 
 
 @pytest.mark.slow
