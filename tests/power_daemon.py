@@ -71,8 +71,8 @@ def main(folder: str, control: str, cuts: str, seed: str) -> None:
     rng, zygote, made, rounds, wrong = random.Random(int(seed)), Zygote(control), 0, 0, []
     model = write_model(Path(folder) / "rig.ernn")
     while made < int(cuts) and not wrong:
-        cut, complained = round_of_cuts(Path(folder) / str(rounds), zygote, model, int(cuts) - made, rng)
-        made, rounds, wrong = made + cut, rounds + 1, complained
+        more, wrong = round_of_cuts(Path(folder) / str(rounds), zygote, model, int(cuts) - made, rng)
+        made, rounds = made + more, rounds + 1
     print(json.dumps({"cuts": made, "rounds": rounds, "wrong": wrong}))
 
 

@@ -65,8 +65,6 @@ def test_r4_a_power_cut_takes_nothing_back_that_the_daemon_told(tmp_path, capsys
 
 def test_r4_sees_what_a_daemon_with_synchronous_normal_told_too_early(tmp_path, capsys):
     """The negative control."""
-    found = cut_daemon(
-        tmp_path, capsys, "a daemon with NORMAL, the control, up to the first that is seen", "normal", 20
-    )
+    found = cut_daemon(tmp_path, capsys, "a daemon with NORMAL, the control, up to the first seen", "normal", 20)
     assert len(found["wrong"]) == 1, found
     assert found["wrong"][0].endswith("events were told that are not durable")
