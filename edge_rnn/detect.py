@@ -46,17 +46,28 @@ def samples_of(ms: float, rate_hz: float) -> int:
 
 def softmax(logits: NDArray[np.float32]) -> F64:
     """Class probabilities (T, C) of logits (T, C), summed column by column so that a cut of T changes no bit."""
-    shifted = logits.astype(np.float64)
-    rows, classes = shifted.shape
+    e = logits.astype(np.float64, order="C")
+    below_largest, shares = _softmax_parts()
+    below_largest(e)
+    np.exp(e, out=e)
+    shares(e)
+    return e
+
+
+def below_largest_in_numpy(e: F64) -> None:
+    """Each row of e (T, C) less its largest, in place."""
+    rows, classes = e.shape
     # NumPy reduces short rows at 50 ns a row: many of them are looked at column by column
-    largest = shifted.max(axis=1) if rows < 8 * classes else functools.reduce(np.maximum, shifted.T)
-    shifted -= largest[:, None]
-    e: F64 = np.exp(shifted)
+    largest = e.max(axis=1) if rows < 8 * classes else functools.reduce(np.maximum, e.T)
+    e -= largest[:, None]
+
+
+def shares_in_numpy(e: F64) -> None:
+    """Each row of e (T, C) divided by its sum, in place."""
     total = e[:, 0].copy()
     for k in range(1, e.shape[1]):
         total += e[:, k]
     e /= total[:, None]
-    return e
 
 
 class Detector:
@@ -200,6 +211,16 @@ class Detector:
         for column, row in enumerate(rows):
             self._memory[:FLOOR, self._at, column] = row[1], row[-1]
             self._set_band(column)
+
+
+@functools.cache
+def _softmax_parts() -> tuple[Callable[[F64], None], Callable[[F64], None]]:
+    """What stands before and after the exponential, from the extension where it was built; both give the same bits."""
+    try:
+        native = importlib.import_module("edge_rnn._native")
+        return native.below_largest, native.shares
+    except (ImportError, AttributeError):
+        return below_largest_in_numpy, shares_in_numpy
 
 
 @functools.cache

@@ -72,10 +72,9 @@ class Histograms:
 
     def add(self, where: I64, duration_ns: float, weights: I64) -> None:
         """Count a duration in the members `where` (M,), each once, `weights` (M,) times."""
-        total, largest = self._sums
-        self._counts[_bucket(duration_ns)][where] += weights
-        total[where] += duration_ns * weights
-        largest[where] = np.maximum(largest[where], duration_ns)
+        np.add.at(self._counts[_bucket(duration_ns)], where, weights)
+        np.add.at(self._sums[_TOTAL], where, duration_ns * weights)
+        np.maximum.at(self._sums[_LARGEST], where, duration_ns)
 
 
 def _bucket(duration_ns: float) -> int:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from int8_models import random_graph
 
 from edge_rnn.abreast import COUNTS, DUE, plain_in_numpy
-from edge_rnn.detect import AVERAGE, CEILING, FIELDS, FLOOR, PEAK, SILENT, averages_in_numpy
+from edge_rnn.detect import (
+    AVERAGE,
+    CEILING,
+    FIELDS,
+    FLOOR,
+    PEAK,
+    SILENT,
+    averages_in_numpy,
+    below_largest_in_numpy,
+    shares_in_numpy,
+)
 from edge_rnn.engine import State
 from edge_rnn.engines.native import NativeEngine
 from edge_rnn.engines.steps import runs_by_run
@@ -79,6 +89,24 @@ def test_c_and_numpy_average_alike(seed, classes):
     assert PEAK == 1
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(0, 70), st.integers(1, 9), st.sampled_from([0.0, 0.05]))
+def test_c_and_numpy_make_the_same_shares(seed, rows, classes, odd):
+    """To the bit, but for which of the numbers that are none it is."""
+    rng = np.random.default_rng(seed)
+    logits = (rng.normal(0, 10, (rows, classes)) * rng.choice([1.0, 1e30])).astype(np.float32).astype(np.float64)
+    logits[rng.random(logits.shape) < odd] = rng.choice([np.nan, np.inf, -np.inf])
+    ways = []
+    with np.errstate(invalid="ignore"):
+        for below_largest, shares in ((native.below_largest, native.shares), (below_largest_in_numpy, shares_in_numpy)):
+            e = logits.copy()
+            below_largest(e)
+            lower = e.copy()
+            shares(np.exp(e, out=e))
+            ways.append([np.where(np.isnan(a), 0.5, a).tobytes() + np.isnan(a).tobytes() for a in (lower, e)])
+    assert ways[0] == ways[1]
+
+
 @pytest.mark.parametrize("kinds", [["gru"], ["lstm", "rnn"], []])
 def test_steps_of_many_streams_are_those_of_each(kinds):
     rng = np.random.default_rng(1)
@@ -120,6 +148,10 @@ def test_what_cannot_be_is_refused():
     ]:  # fmt: skip
         with pytest.raises((ValueError, TypeError, BufferError)):
             native.plain(*good[:at], bad, *good[at + 1 :])
+    for bad in (np.zeros(4), np.zeros((2, 4), np.float32), np.zeros((4, 4))[:, :2], b"12345678", None):
+        for function in (native.below_largest, native.shares):
+            with pytest.raises((ValueError, TypeError, BufferError)):
+                function(bad)
     p, labels, alpha, memory = np.zeros((5, 4)), np.array([1]), np.ones(1), np.zeros((FIELDS, 2, 1))
     good = [p, labels, alpha, memory, rows, where, upto, np.empty((5, 1)), np.empty((2, 1), np.bool_)]
     native.averages(*good)

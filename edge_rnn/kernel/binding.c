@@ -7,6 +7,7 @@
  *   frames(data, session, ...)              DATA frames of the wire (frames_binding.h)
  *   receive_frames(desks, x, seq, rows)     the same from many sockets at once (receive_binding.h)
  *   receive_csv(desks, x, seq, rows)        lines from many sockets at once
+ *   below_largest(e), shares(e)             softmax without its exponential (softmax_binding.h)
  *   variants()                              names of the variants this machine can run
  *
  * Each of them checks what it is given; here the module is put together, and nothing else happens.
@@ -19,6 +20,7 @@
 #include "frames_binding.h"
 #include "kernel_binding.h"
 #include "receive_binding.h"
+#include "softmax_binding.h"
 #include "stepper_binding.h"
 
 /* What edge_rnn/engines/native.py must agree on: raise it in both when a call of one changes for the other. */
@@ -37,6 +39,7 @@ static PyObject *variants(PyObject *module, PyObject *unused) {
 
 static PyMethodDef functions[] = {
     {"averages", ernn_python_averages, METH_VARARGS, "moving averages of many streams: see abreast_binding.h"},
+    {"below_largest", ernn_python_below_largest, METH_O, "each row of e (R, C) float64 less its largest, in place"},
     {"csv", ernn_python_csv, METH_VARARGS, "csv(text, at, limit, longest, out, row): lines of numbers, to (at, row)"},
     {"frames", ernn_python_frames, METH_VARARGS, "frames(data, session, scale, last, offset, x, seq): see its header"},
 #ifndef _WIN32
@@ -44,6 +47,7 @@ static PyMethodDef functions[] = {
     {"receive_csv", ernn_python_receive_csv, METH_VARARGS, "receive_csv(desks, x, seq, rows): of many sockets"},
 #endif
     {"plain", ernn_python_plain, METH_VARARGS, "which streams have simply the next samples: see abreast_binding.h"},
+    {"shares", ernn_python_shares, METH_O, "each row of e (R, C) float64 divided by its sum, in place"},
     {"variants", variants, METH_NOARGS, "names of the variants this machine can run, fastest first"},
     {NULL, NULL, 0, NULL},
 };
