@@ -13,13 +13,14 @@ import sys
 import numpy as np
 import pytest
 
+from edge_rnn.engines.integer import quantize_input
 from edge_rnn.engines.native import _KINDS
 
 from .float_models import RIVALS, STACKS
 from .float_models import float_graph as float_stack
 from .int8_models import GOLDEN_NAMES, KINDS, random_graph, random_layers
 from .kernel_files import CC, HOST, PORTABLE, ROOT, SANITIZE_SIMD, compile_kernel, model_bytes, replay_file
-from .test_kernel import golden_file, own_golden_file, run
+from .test_kernel import golden_file, hostile_input, own_golden_file, run
 from .test_numeric import OWN_GOLDEN
 
 pytestmark = pytest.mark.skipif(CC is None, reason="gcc is not installed: the kernel cannot be compiled")
@@ -29,9 +30,9 @@ MODEL_FILE = b"\1"
 """What a seed begins with that is a model file."""
 
 
-def int8_stack(kinds, seed=0):
-    rng = np.random.default_rng(seed)
-    return random_graph(rng, random_layers(rng, kinds, 3, [9] * len(kinds), 4))
+def int8_stack(kinds, units=9):
+    rng = np.random.default_rng(0)
+    return random_graph(rng, random_layers(rng, kinds, 3, [units] * len(kinds), 4))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def seeds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seeds")
     graphs = {name: float_stack(name) for name in [*STACKS, *RIVALS]}
     graphs |= {f"int8 {kind}": int8_stack([kind]) for kind in KINDS}
+    graphs["int8 woven"] = int8_stack(["gru", "gru"], 60)
     graphs["int8 window, conv"] = int8_stack(["window", "conv", "fastgrnn", "gru"])
     for name, graph in graphs.items():
         (folder / name).write_bytes(MODEL_FILE + model_bytes(graph))
@@ -113,6 +115,18 @@ def test_every_float_variant_is_clean_under_sanitizers(fuzz, tmp_path, stack):
     graph = float_stack(stack)
     x = np.random.default_rng(1).normal(0, 3, (600, 3)).astype(np.float32)
     lines = run(fuzz.parent / "replay", replay_file(tmp_path / stack, graph, x)).splitlines()
+    assert len(lines) >= 2
+    assert all("600 steps agree" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("widths", [[64], [64, 64], [60, 50, 64], [64, 128]])
+def test_woven_grus_are_clean_under_sanitizers(fuzz, tmp_path, widths):
+    rng = np.random.default_rng(widths)
+    graph = random_graph(rng, random_layers(rng, ["gru"] * len(widths), 3, widths, 20))
+    x = hostile_input(rng, 600, 3, graph.arrays["sx"])
+    path = replay_file(tmp_path / "woven", graph, x, xq=quantize_input(x, graph.arrays["sx"]))
+    lines = run(fuzz.parent / "replay", path).splitlines()
     assert len(lines) >= 2
     assert all("600 steps agree" in line for line in lines)
 
