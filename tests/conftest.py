@@ -17,6 +17,8 @@ from edge_rnn.model import Model
 # A shell starts what it runs in the background deaf to SIGINT, and children inherit that; some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# What CI sends when its patience is out: like Ctrl-C it lets a test end the emulators and brokers that it has started.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Hypothesis fails an example that takes more than 200 ms and a test whose data come slowly: what a busy machine does.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
