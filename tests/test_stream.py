@@ -16,7 +16,7 @@ from edge_rnn.errors import SnapshotError, UsageError
 from edge_rnn.events import Ended, Fault, Gap, Started
 from edge_rnn.stream import QUALITIES
 
-RELAXED = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+RELAXED = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
