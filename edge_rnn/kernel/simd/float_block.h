@@ -101,14 +101,15 @@ INLINE void activate(const vf *acc, const int kind, const int S, const int N, co
             const size_t lane = 4 * (size_t)(unit + v * V), mine = (size_t)s * at->h_stride + lane;
             vf h;
             if (kind == GRU) {
-                const vf r = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->h + mine); /* lost: 1 - z */
-                const vf n = tanh_(gate[2 * N] + gate[3 * N] * r);
-                h = old + lost * (n - old);
+                const vf r = sigmoid_(gate[0]), keep = gate_over(gate[N]), old = loadf(at->h + mine);
+                const vf over = gate_over(gate[2 * N] + gate[3 * N] * r);
+                h = old + ((over - 2.0f) - old * over) / (keep * over); /* old + (1 - z) (n - old) */
             } else if (kind == LSTM) {
-                const vf i = sigmoid_(gate[0]), lost = sigmoid_(gate[N]), old = loadf(at->c + mine); /* lost: 1 - f */
-                const vf c = (old - lost * old) + i * tanh_(gate[2 * N]);
+                const vf lost = sigmoid_(gate[N]), over = gate_over(gate[2 * N]), old = loadf(at->c + mine); /* 1 - f */
+                const vf c = (old - lost * old) + (over - 2.0f) / (gate_over(gate[0]) * over);              /* + i g */
+                const vf over_c = gate_over(c * (float)TANH_FOLD);
                 storef(at->c + mine, c);
-                h = sigmoid_(gate[3 * N]) * tanh_(c * (float)TANH_FOLD);
+                h = (over_c - 2.0f) / (gate_over(gate[3 * N]) * over_c); /* o tanh(c) */
             } else {
                 h = relu ? maxf(gate[0], (vf){0}) : kind == RNN ? tanh_(gate[0]) : gate[0];
             }

@@ -122,7 +122,7 @@ static void head(const float *q, const float *k, const float *v, const float *bi
     }
     for (unsigned t = first; t < rows; t += V) {
         const int n = lanes(rows - t);
-        put(score + t, exp2_(maxf(headf(score + t, n) - most, splat(-87.0f)) * (0.5f * ERNN_TANH_SCALE)), n);
+        put(score + t, exp2_(maxf(headf(score + t, n) - most, splat(-80.0f)) * (0.5f * ERNN_TANH_SCALE)), n);
     }
     vf total = {0};
     for (unsigned t = first; t < rows; t += V) total += headf(score + t, lanes(rows - t));

@@ -1,4 +1,4 @@
-/* exp, sigmoid and tanh of a vector of float32; ernn_tanh.h has the numbers.
+/* exp, sigmoid and tanh of a vector of float32; ernn_tanh.h and exp2_table.h have the numbers.
  *
  * Their arguments come in powers of two, so that no multiplication stands in the chain h -> h': pack.h folds SIGMOID_FOLD
  * and TANH_FOLD into the weights. sigma(x) = 1 / (1 + 2^a) keeps its relative error, 2e-7, down to the smallest values: a
@@ -8,32 +8,26 @@
 #ifndef ERNN_SIMD_REAL_H
 #define ERNN_SIMD_REAL_H
 
-#include "../ernn_tanh.h"
-#include "vec.h"
+#include "exp2_table.h"
 
 #define SIGMOID_FOLD (-1.4426950408889634) /* a = -x / ln 2 */
 #define TANH_FOLD 2.8853900817779268       /* a = 2 x / ln 2 */
 
-/* 2^a, |a| < 126; with AVX-512 any a */
-INLINE vf exp2_(vf a) {
-    const vf k = roundf_(a), f = a - k, ff = f * f;
-    const vf p = (ERNN_TANH_P1 * f + 1.0f) + (ERNN_TANH_P3 * f + ERNN_TANH_P2) * ff +
-                 (ERNN_TANH_P5 * f + ERNN_TANH_P4) * (ff * ff);
-    return scale2(p, k);
-}
+/* Beyond it a gate is open or closed to the last digit; the product of two exponentials still is a number. */
+#define GATE_REACH 60.0f
+
+/* 1 + 2^a of a gate's sum a, which may be any number: what sigma and tanh are divided by. Two gates that are multiplied
+ * share one division by the product of theirs.
+ */
+INLINE vf gate_over(vf a) { return 1.0f + exp2_(within(a, GATE_REACH)); }
 
 /* sigma(x) of a = SIGMOID_FOLD * x */
-INLINE vf sigmoid_(vf a) {
-    if (V != 16) a = maxf(minf(a, splat(125.0f)), splat(-125.0f));
-    return 1.0f / (1.0f + exp2_(a));
-}
+INLINE vf sigmoid_(vf a) { return 1.0f / gate_over(a); }
 
-/* tanh(x) of a = TANH_FOLD * x, odd to the bit */
+/* tanh(x) of a = TANH_FOLD * x: (2^a - 1) / (2^a + 1) */
 INLINE vf tanh_(vf a) {
-    const vi sign = (vi)a & splati(INT32_MIN);
-    vf size = (vf)((vi)a ^ sign);
-    if (V != 16) size = minf(size, splat(ERNN_TANH_LIMIT * ERNN_TANH_SCALE));
-    return (vf)((vi)(1.0f - 2.0f / (1.0f + exp2_(size))) ^ sign);
+    const vf over = gate_over(a);
+    return (over - 2.0f) / over;
 }
 
 #endif

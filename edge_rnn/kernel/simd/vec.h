@@ -61,7 +61,12 @@ INLINE vi absi(vi a) { return (vi)_mm512_abs_epi32((__m512i)a); }
 INLINE vi roundi(vf a) { return (vi)_mm512_cvtps_epi32((__m512)a); }
 INLINE vf tofloat(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 INLINE vf roundf_(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-INLINE vf scale2(vf p, vf k) { return (vf)_mm512_scalef_ps((__m512)p, (__m512)k); }
+/* a where it lies in [-most, most], else the nearer end */
+INLINE vf within(vf a, float most) { return (vf)_mm512_range_ps((__m512)a, (__m512)splat(most), 2); }
+/* Each lane's table[j % 32] */
+INLINE vi lookup32(vi j, const int32_t *table) {
+    return (vi)_mm512_permutex2var_epi32((__m512i)loadi(table), (__m512i)j, (__m512i)loadi(table + V));
+}
 INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
 INLINE vf headf(const float *p, int n) { return n >= V ? loadf(p) : (vf)_mm512_maskz_loadu_ps(first(n), p); }
 INLINE int any_beyond(vf v, vf reach) {
@@ -263,7 +268,9 @@ INLINE vf swap_quarters(vf v) {
 }
 
 #if V != 16
-/* p 2^k for p near 1 and an integral k, |k| < 126; AVX-512 has an instruction for all k. */
+/* a where it lies in [-most, most], else the nearer end */
+INLINE vf within(vf a, float most) { return maxf(minf(a, splat(most)), splat(-most)); }
+/* p 2^k for p near 1 and an integral k, |k| < 126. */
 INLINE vf scale2(vf p, vf k) { return (vf)((vi)p + (roundi(k) << 23)); }
 #endif
 
