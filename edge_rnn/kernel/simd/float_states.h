@@ -1,5 +1,5 @@
 /* Between the caller's arrays and a float32 model's scratch: states, samples and logits. No step is made here. */
-#include "float_layer.h"
+#include "float_pairs.h"
 
 INLINE void copy_in(uint8_t *to, const uint8_t *from, int units) {
     for (int j = 0; j < units; j += V) storef(to + 4 * j, headf((const float *)from + j, units - j));

@@ -3,6 +3,7 @@
  */
 #include "float_run.h"
 #include "int8_run.h"
+#include "pack_pairs.h"
 #include "shape.h"
 
 static size_t align_up(size_t n) { return (n + ERNN_ALIGN - 1) / ERNN_ALIGN * ERNN_ALIGN; }
@@ -62,7 +63,9 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         if (!exact) {
             const size_t floats = dense && COLUMNS(from->units) > 1 ? NARROW_FLOATS(from->inputs, from->units)
                                                                     : padded * ROW(from->kind, from->inputs, columns);
-            to->weights = take(&model, 4 * floats);
+            const int pairs = pairs_of(graph, l);
+            if (pairs) to->run[1] = paired_layer_of(from->kind, pairs == 2);
+            to->weights = take(&model, 4 * (floats + (size_t)pairs * (size_t)G * padded));
             continue;
         }
         const size_t groups = (from->inputs + KP - 1) / KP + (columns + KP - 1) / KP;
@@ -220,5 +223,6 @@ static void pack(const ernn_host_graph *graph, ernn_packed *header, uint8_t *mem
             pack_int8_layer(&graph->layer[l], (weight_t *)(memory + to->weights), memory + to->constants);
         else
             pack_float_layer(&graph->layer[l], (float *)(memory + to->weights), l ? NULL : graph->std);
+        if (!exact) pack_pairs(to, (float *)(memory + to->weights), pairs_of(graph, l));
     }
 }
