@@ -3,8 +3,8 @@
  *
  * In float32 it is within 2e-7 of tanh, and within 3e-8 beyond |x| = 3: a rational fit is as good near 0, but its
  * rounding stays 4e-7 where a gate saturates, and a slow unit adds that up over a thousand steps. tanh(0) is 0.
- * Adding ROUND, 1.5 * 2^23, leaves k in the low bits of a float. The host's SIMD variants and the portable kernel
- * share these numbers.
+ * Adding ROUND, 1.5 * 2^23, leaves k in the low bits of a float. The host's narrower SIMD variants and the portable
+ * kernel share these numbers; simd/exp2_table.h has AVX-512's.
  */
 #ifndef ERNN_TANH_H
 #define ERNN_TANH_H
