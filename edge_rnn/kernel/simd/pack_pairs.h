@@ -20,12 +20,12 @@ static int is_quiet(const float *w, size_t rows, int all) {
 
 /* How many of a layer's matrices go in pairs: none, that of h, that of its inputs too, where these are states as well. */
 static int pairs_of(const ernn_host_graph *graph, int l) {
-    const ernn_host_layer *layer = &graph->layer[l], *below = layer - 1;
+    const ernn_host_layer *layer = &graph->layer[l], *below = l ? layer - 1 : NULL;
     const size_t rows = (size_t)GATES(layer->kind) * layer->units;
     if ((layer->kind != ERNN_GRU && layer->kind != ERNN_LSTM) || !adds_beside_products()) return 0;
     if (!is_quiet(layer->w_hh, rows, layer->units)) return 0;
-    const int on_states = l && (below->kind == ERNN_GRU || below->kind == ERNN_LSTM ||
-                                (below->kind == ERNN_RNN && below->activation == ERNN_TANH));
+    const int on_states = below && (below->kind == ERNN_GRU || below->kind == ERNN_LSTM ||
+                                    (below->kind == ERNN_RNN && below->activation == ERNN_TANH));
     return on_states && is_quiet(layer->w_ih, rows, layer->inputs) ? 2 : 1;
 }
 
