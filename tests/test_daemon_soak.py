@@ -104,5 +104,5 @@ def test_r9_a_soak_leaks_nothing(tmp_path, capsys):
 
 def test_r9_sees_a_leak(tmp_path):
     """The negative control."""
-    growth, _, _ = soak(tmp_path, 40_000, leak=[])
+    growth, _, _ = soak(tmp_path, 40 * BLOCK, leak=[])
     assert growth[0] > 1 << 20

@@ -29,6 +29,8 @@ def promise(number: str, files: str, tried: str, control: str, **sizes: str) -> 
         )
         figures = "; ".join(re.findall(rf"^{number}[^:\n]*: (.*)$", done.stdout, re.MULTILINE))
         held = done.returncode == 0 and " skipped" not in done.stdout
+        if not held:
+            print(done.stdout[-4000:], file=sys.stderr)
         return tried, (figures or "all as promised").replace("|", "/"), control, held
 
     return run
