@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -121,6 +122,27 @@ def test_any_cut_of_a_sequence_gives_the_same_floats_to_the_bit(isa, seed):
     assert ys[0].tobytes() == ys[1].tobytes() == ys[2].tobytes()
     assert whole.to_bytes() == cut.to_bytes() == single.to_bytes()
     exact = np.empty((120, graph.outputs))
+    NumpyEngine(graph, np.float64).run(x, reference_state(graph), exact)  # type: ignore[arg-type]
+    np.testing.assert_allclose(ys[0], exact, rtol=0, atol=5e-6)
+
+
+@built
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize(("kinds", "units"), [(["lstm"], 128), (["lstm"], 67), (["gru"], 96), (["gru", "gru"], 80)])
+def test_no_bit_tells_from_which_end_a_step_took_its_weights(isa, kinds, units):
+    rng = np.random.default_rng(units)
+    graph = float_graph(rng, kinds, 9, 6, units=units)
+    engine, whole, carried = native.NativeEngine(graph, isa), State(graph.states), State(graph.states)
+    x = rng.standard_normal((45, graph.inputs)).astype(np.float32)
+    ys = [np.empty((45, graph.outputs), np.float32) for _ in range(2)]
+    engine.run(x, whole, ys[0])
+    for first, last in itertools.pairwise([0, 1, 4, 20, 45]):  # each stepper begins with the first block of weights
+        step = engine.bind(carried)
+        for t in range(first, last):
+            ys[1][t] = step(x[t])
+    assert ys[0].tobytes() == ys[1].tobytes()
+    assert whole.to_bytes() == carried.to_bytes()
+    exact = np.empty((45, graph.outputs))
     NumpyEngine(graph, np.float64).run(x, reference_state(graph), exact)  # type: ignore[arg-type]
     np.testing.assert_allclose(ys[0], exact, rtol=0, atol=5e-6)
 

@@ -4,6 +4,9 @@
  *
  * A block is NB vectors of units: biases first, then for each input, then for each h, the weights of the gates. The order
  * of additions in a sum is the same for whoever asks, so that steps one by one and a whole sequence give the same bits.
+ *
+ * A far layer's W_hh outgrows the nearest cache: its steps turn back where the last one ended, to find there what is near
+ * still. So its blocks are one vector wide, and its products of h are two halves that may be read in either order.
  */
 #include "real.h"
 
@@ -14,6 +17,7 @@ typedef struct {
     const uint8_t *x, *h;
     uint8_t *c, *out; /* out is h, or a scratch from which h is copied at the layer's end */
     size_t x_stride, h_stride, out_stride; /* c has h's */
+    int backwards; /* whether weights are taken from the last block on: no bit depends on it */
 } place;
 
 #if V == 16 || defined(__aarch64__)
@@ -46,6 +50,19 @@ INLINE void spread(vf *x, const int S, const uint8_t *in, size_t stride) {
     UNROLL for (int s = 0; s < S; s++) x[s] = splat(*(const float *)(in + (size_t)s * stride));
 }
 
+/* Four columns of one stream, a block of one vector. Gives where the next weights lie. */
+INLINE const float *four(vf *acc, const int kind, const int hidden, const float *w, const uint8_t *in) {
+    vf x[4];
+    spread4(x, (const float *)in);
+    UNROLL for (int k = 0; k < 4; k++, w += GATES(kind) * V) column(acc, kind, hidden, 1, 1, 1, w, x + k);
+    return w;
+}
+
+/* n of them, a multiple of four. */
+INLINE void whole_fours(vf *acc, const int kind, const int hidden, const float *w, const uint8_t *in, int n) {
+    for (const uint8_t *end = in + 4 * (size_t)n; in < end; in += 16) w = four(acc, kind, hidden, w, in);
+}
+
 /* n columns: column k in chain k % C, the rest of n / C straight in acc. */
 INLINE void columns(vf *acc, const int kind, const int hidden, const int C, const int S, const int N, const int NB,
                     const float *w, const uint8_t *in, size_t stride, int n) {
@@ -76,21 +93,55 @@ INLINE void columns(vf *acc, const int kind, const int hidden, const int C, cons
     }
 }
 
+/* 2 half columns of a block of one vector, added as two sums, half a multiple of 4. a + b is b + a, so the later half may
+ * go first; narrow vectors, which would wait for each addition, take both side by side.
+ */
+INLINE void halves(vf *acc, const int kind, const int hidden, const int S, const float *w, const uint8_t *in, size_t stride,
+                   int half, int backwards) {
+    const int G = GATES(kind), all = SUMS(kind) * S;
+    const float *v = w + (size_t)half * G * V;
+    const uint8_t *behind = in + 4 * (size_t)half;
+    vf a[TILE * 4], b[TILE * 4];
+    UNROLL for (int j = 0; j < all; j++) a[j] = b[j] = (vf){0};
+    if (S > 1) {
+        columns(a, kind, hidden, 1, S, 1, 1, w, in, stride, half);
+        columns(b, kind, hidden, 1, S, 1, 1, v, behind, stride, half);
+    } else if (V == 16) {
+        whole_fours(a, kind, hidden, backwards ? v : w, backwards ? behind : in, half);
+        whole_fours(b, kind, hidden, backwards ? w : v, backwards ? in : behind, half);
+    } else {
+        for (int k = 0; k < half; k += 4, in += 16, behind += 16) {
+            w = four(a, kind, hidden, w, in);
+            v = four(b, kind, hidden, v, behind);
+        }
+    }
+    UNROLL for (int j = 0; j < all; j++) acc[j] += a[j] + b[j];
+}
+
 /* Biases and products of the inputs: N of a block's NB vectors. */
-INLINE void input_sums(vf *acc, const int kind, const int S, const int N, const int NB, const float *w, const uint8_t *x,
-                       size_t stride, int inputs) {
+INLINE void input_sums(vf *acc, const int kind, const int far, const int S, const int N, const int NB, const float *w,
+                       const uint8_t *x, size_t stride, int inputs) {
     const int A = SUMS(kind);
     UNROLL for (int s = 0; s < S; s++)
         UNROLL for (int a = 0; a < A; a++)
             UNROLL for (int v = 0; v < N; v++) acc[(s * A + a) * N + v] = loadf(w + (a * NB + v) * V);
-    columns(acc, kind, 0, INPUT_CHAINS(kind, S, N), S, N, NB, w + A * NB * V, x, stride, inputs);
+    w += A * NB * V;
+    if (far && V < 16) {
+        const int half = inputs / 8 * 4;
+        halves(acc, kind, 0, S, w, x, stride, half, 0);
+        w += (size_t)GATES(kind) * 2 * half * V, x += 8 * half, inputs -= 2 * half;
+    }
+    columns(acc, kind, 0, INPUT_CHAINS(kind, S, N), S, N, NB, w, x, stride, inputs);
 }
 
-/* Products of h, added. */
-INLINE void hidden_sums(vf *acc, const int kind, const int S, const int N, const int NB, const float *w, const uint8_t *h,
-                        size_t stride, int inputs, int units) {
+/* Products of h, added. Many streams share each weight: they need no halves, and a register for every sum. */
+INLINE void hidden_sums(vf *acc, const int kind, const int far, const int S, const int N, const int NB, const float *w,
+                        const place *at, int inputs, int columns_of_h) {
     w += (SUMS(kind) + (size_t)GATES(kind) * inputs) * NB * V;
-    columns(acc, kind, 1, HIDDEN_CHAINS(kind, S, N), S, N, NB, w, h, stride, units);
+    if (far && S == 1)
+        halves(acc, kind, 1, 1, w, at->h, 0, columns_of_h / 2, at->backwards);
+    else
+        columns(acc, kind, 1, HIDDEN_CHAINS(kind, S, N), S, N, NB, w, at->h, at->h_stride, columns_of_h);
 }
 
 /* From the sums to h', from lane `unit` of each array on. */
@@ -119,11 +170,11 @@ INLINE void activate(const vf *acc, const int kind, const int S, const int N, co
 }
 
 /* A block of S streams: N of its NB vectors. */
-INLINE void block(const int kind, const int S, const int N, const int NB, const int relu, const float *w, const place *at,
-                  int unit, int inputs, int units) {
+INLINE void block(const int kind, const int far, const int S, const int N, const int NB, const int relu, const float *w,
+                  const place *at, int unit, int inputs, int units) {
     vf acc[TILE * 4 * 2];
-    input_sums(acc, kind, S, N, NB, w, at->x, at->x_stride, inputs);
-    if (kind != DENSE) hidden_sums(acc, kind, S, N, NB, w, at->h, at->h_stride, inputs, units);
+    input_sums(acc, kind, far && S == 1, S, N, NB, w, at->x, at->x_stride, inputs);
+    if (kind != DENSE) hidden_sums(acc, kind, far, S, N, NB, w, at, inputs, units);
     activate(acc, kind, S, N, relu, at, unit);
 }
 

@@ -19,10 +19,10 @@
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 
 /* Where the weights of the vector of units from `unit` on begin, of vectors in blocks of one or two. */
-INLINE int vectors_at(int unit, int padded) { return unit / (2 * V) * 2 * V + 2 * V <= padded ? 2 : 1; }
-INLINE size_t vector_at(const int kind, int unit, int inputs, int units) {
-    const int first = unit / (2 * V) * 2 * V;
-    return ROW(kind, inputs, units) * (size_t)first + (size_t)(unit - first);
+INLINE int vectors_at(int far, int unit, int padded) { return BLOCK_VECTORS(far, padded - unit / (2 * V) * 2 * V); }
+INLINE size_t vector_at(const int kind, int far, int unit, const ernn_packed_layer *layer) {
+    const int wide = far ? V : 2 * V, first = unit / wide * wide;
+    return ROW(kind, layer->inputs, COLUMNS_OF_H(far, layer)) * (size_t)first + (size_t)(unit - first);
 }
 
 #if V == 16
@@ -78,16 +78,17 @@ INLINE void paired_columns(vf *acc, const int kind, const int hidden, int NB, co
  */
 INLINE void paired_layer(const int kind, const int both, const ernn_packed_layer *layer, const float *w, const place *at) {
     const int padded = (int)layer->padded, inputs = layer->inputs, units = layer->units, A = SUMS(kind), G = GATES(kind);
-    const float *products = w + ROW(kind, inputs, units) * padded;
+    const int far = FAR(kind, units);
+    const float *products = w + ROW(kind, inputs, COLUMNS_OF_H(far, layer)) * padded;
     float of_h[TILE], of_x[TILE];
     if (stream_products(of_h, at->h, at->h_stride, units & ~3) ||
         (both && stream_products(of_x, at->x, at->x_stride, inputs & ~3))) {
-        ((float_fn)float_layer_of(kind, 0)[1])(layer, w, at);
+        ((float_fn)float_layer_of(kind, far, 0)[1])(layer, w, at);
         return;
     }
     for (int unit = 0; unit < padded; unit += V, products += (1 + both) * G * V) {
-        const int NB = vectors_at(unit, padded);
-        const float *bias = w + vector_at(kind, unit, inputs, units), *first = bias + A * NB * V;
+        const int NB = vectors_at(far, unit, padded);
+        const float *bias = w + vector_at(kind, far, unit, layer), *first = bias + A * NB * V;
         vf acc[TILE * 4] = {{0}};
         if (both)
             paired_columns(acc, kind, 0, NB, first, at->x, at->x_stride, inputs, products + G * V, of_x);

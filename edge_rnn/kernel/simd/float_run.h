@@ -70,6 +70,7 @@ static ernn_status float_step(const ernn_packed *model, uint8_t *scratch, const 
     if (model->copied) return float_run(model, scratch, states, 0, 1, x, y);
     if (take_float(model, scratch + model->x, x)) return ERNN_NOT_FINITE;
     float_layers(model, at, 0);
+    at[model->turning].backwards ^= 1;
     give_float(model, logits_of(model, scratch), y);
     return ERNN_OK;
 }

@@ -19,7 +19,7 @@ INLINE void enter(const ernn_packed *model, uint8_t *scratch, uint8_t *const *st
         const ernn_packed_layer *layer = &model->layer[l];
         const size_t bytes = 4 * (size_t)layer->units;
         uint8_t *h = scratch + layer->h, *c = scratch + layer->c;
-        *at = (place){x, h, c, h, x_stride, stride, stride};
+        *at = (place){x, h, c, h, x_stride, stride, stride, 0};
         if (layer->kind != ERNN_DENSE) {
             uint8_t *from_h = *states++ + s * bytes, *from_c = layer->kind == ERNN_LSTM ? *states++ + s * bytes : NULL;
             if (layer->in_place)

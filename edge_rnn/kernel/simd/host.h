@@ -59,6 +59,7 @@ typedef struct {
 typedef struct {
     uint8_t precision, layers;
     uint16_t inputs, outputs;
+    uint8_t turning;       /* float32: the only recurrent layer; its steps take the blocks forwards and backwards in turn */
     uint8_t copied;        /* some state is not in_place */
     uint8_t planes;        /* int8: h is kept as low and high bytes (VNNI), not as int16 */
     uint8_t woven;         /* int8: one layer's products are made beside another's activations (simd/int8_woven.h) */

@@ -25,6 +25,7 @@ static int can_weave(const ernn_host_graph *graph) {
 static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
     const int exact = graph->precision == ERNN_INT8;
     size_t model = align_up(sizeof *m), stream = 0, widest = 0, sums = 0;
+    int recurrent = 0;
     memset(m, 0, sizeof *m);
     m->precision = graph->precision;
     m->layers = graph->layers;
@@ -47,14 +48,16 @@ static void lay_out(const ernn_host_graph *graph, ernn_packed *m) {
         to->states = (uint8_t)ernn_states_of(graph->precision, from, form);
         to->padded = (uint32_t)((from->units + V - 1) / V * V);
         to->in_place = to->padded == to->units;
-        const int most = exact ? BLOCK_OF(from->kind, (int)to->padded) : to->padded >= 2 * V ? 2 : 1;
+        const int far = !exact && FAR(from->kind, from->units);
+        const int most = exact ? BLOCK_OF(from->kind, (int)to->padded) : BLOCK_VECTORS(far, (int)to->padded);
         to->direct[0] = dense || (int)to->padded == most * V; /* one block: all of h is read before h' is written */
         to->direct[1] = dense || to->padded <= V;
         if (!dense && !to->in_place) m->copied = 1;
+        if (!dense) m->turning = (uint8_t)(recurrent++ ? graph->layers - 1 : l); /* a head does not mind */
         const int relu = from->activation == ERNN_RELU;
         if (exact) to->run[0] = (void (*)(void))int8_layer_of(from->kind, relu, head);
-        if (!exact) memcpy(to->run, float_layer_of(from->kind, relu), sizeof to->run);
-        const size_t padded = to->padded, columns = dense ? 0 : from->units;
+        if (!exact) memcpy(to->run, float_layer_of(from->kind, far, relu), sizeof to->run);
+        const size_t padded = to->padded, columns = dense ? 0 : far ? to->padded : from->units;
         if (padded > widest) widest = padded;
         if (!dense && (size_t)G * padded > sums) sums = (size_t)G * padded;
         to->h = (uint32_t)take(&stream, exact && !head ? ACTIVATION_BYTES(padded) : 4 * padded);
@@ -129,12 +132,13 @@ static void pack_narrow(const ernn_host_layer *from, float *w, const float *std)
 
 static void pack_float_layer(const ernn_host_layer *from, float *w, const float *std) {
     const int padded = (from->units + V - 1) / V * V, gru = from->kind == ERNN_GRU;
+    const int far = FAR(from->kind, from->units);
     if (from->kind == ERNN_DENSE && COLUMNS(from->units) > 1) {
         pack_narrow(from, w, std);
         return;
     }
     for (int unit = 0; unit < padded;) {
-        const int N = padded - unit >= 2 * V ? 2 : 1;
+        const int N = BLOCK_VECTORS(far, padded - unit);
         for (int sum = 0; sum < SUMS(from->kind); sum++)
             for (int j = 0; j < N * V; j++) {
                 const long row = row_of(from, gru && sum == 3 ? 2 : sum, unit + j);
@@ -145,6 +149,7 @@ static void pack_float_layer(const ernn_host_layer *from, float *w, const float 
             }
         w = put_columns(w, from, from->w_ih, from->inputs, std, unit, N);
         if (from->kind != ERNN_DENSE) w = put_columns(w, from, from->w_hh, from->units, NULL, unit, N);
+        if (far) w += (size_t)GATES(from->kind) * (padded - from->units) * V; /* zeros, for h's padding */
         unit += N * V;
     }
 }

@@ -45,10 +45,11 @@ static float *put_products(float *to, const float *w, int G, int NB, int columns
 /* From a layer's weights as they were packed, behind them. */
 static void pack_pairs(const ernn_packed_layer *layer, float *w, int pairs) {
     const int kind = layer->kind, inputs = layer->inputs, units = layer->units, padded = (int)layer->padded;
-    float *to = w + ROW(kind, inputs, units) * padded;
+    const int far = FAR(kind, units);
+    float *to = w + ROW(kind, inputs, COLUMNS_OF_H(far, layer)) * padded;
     for (int unit = 0; pairs && unit < padded; unit += V) {
-        const int G = GATES(kind), NB = vectors_at(unit, padded);
-        const float *of_inputs = w + vector_at(kind, unit, inputs, units) + SUMS(kind) * NB * V;
+        const int G = GATES(kind), NB = vectors_at(far, unit, padded);
+        const float *of_inputs = w + vector_at(kind, far, unit, layer) + SUMS(kind) * NB * V;
         to = put_products(to, of_inputs + (size_t)G * inputs * NB * V, G, NB, units & ~3);
         if (pairs == 2) to = put_products(to, of_inputs, G, NB, inputs & ~3);
     }
