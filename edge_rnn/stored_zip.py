@@ -21,6 +21,7 @@ _END = struct.Struct("<4s4H2LH")  # APPNOTE.TXT 4.3.16: the last record, which s
 _ENTRY = struct.Struct("<4s6H3L5H2L")  # 4.3.12: one member in the directory
 _LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7: what stands before a member's bytes
 _LONGEST_COMMENT = 65_535
+_NEWEST = 63  # the last version of the format that zipfile knows, in tenths
 _UTF8 = 1 << 11
 _PLAIN = _UTF8 | 1 << 3
 """Flags a stored member may have: a name beyond ASCII, and sizes that stand behind it as well."""
@@ -91,8 +92,9 @@ def _directory(blob: bytes) -> tuple[list[_Entry], int]:
         raise ValueError("its directory is not where its last record says")
     entries, at = [], begin
     for _ in range(total):
-        magic, _, _, flags, method, _, _, crc, stored, whole, *lengths, _, _, _, offset = _ENTRY.unpack_from(blob, at)
-        if magic != b"PK\1\2":
+        fields = _ENTRY.unpack_from(blob, at)
+        magic, _, version, flags, method, _, _, crc, stored, whole, *lengths, _, _, _, offset = fields
+        if magic != b"PK\1\2" or version & 255 > _NEWEST:
             raise ValueError("an entry of its directory does not begin like one")
         name = blob[at + _ENTRY.size : at + _ENTRY.size + lengths[0]].decode("utf-8" if flags & _UTF8 else "ascii")
         if not name.isprintable():

@@ -80,8 +80,7 @@ def test_a_cut_zip_is_told_from_a_file_of_another_kind():
 @settings(max_examples=500)
 @given(st.data())
 def test_damaged_bytes_are_refused_or_read_as_zipfile_reads_them(data):
-    written = {"a": b"first", "b": b"second", "manifest.json": b"{}"}
-    blob = bytearray(pack_zip(written))
+    blob = bytearray(pack_zip({"a": b"first", "b": b"second", "manifest.json": b"{}"}))
     for _ in range(data.draw(st.integers(1, 3))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
     cut, more = data.draw(st.integers(0, len(blob))), data.draw(st.binary(max_size=30))
@@ -90,9 +89,4 @@ def test_damaged_bytes_are_refused_or_read_as_zipfile_reads_them(data):
             came = unpack_zip(damaged, "test")
         except BundleError:
             continue
-        try:
-            theirs = as_zipfile_reads(damaged)
-        except (zipfile.BadZipFile, NotImplementedError):  # what a stored member does not need: a version, a disk
-            assert set(came.values()) <= set(written.values())
-        else:
-            assert came == theirs
+        assert came == as_zipfile_reads(damaged)
