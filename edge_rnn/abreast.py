@@ -10,14 +10,13 @@ A stream that is `inside` is ahead of what it knows itself: its clock, sums and 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from .detect import FIELDS, softmax
-from .engine import F32, State
+from .engine import F32, State, in_c
 from .errors import UsageError
 from .events import Event
 from .faults import Watch
@@ -125,9 +124,8 @@ class Abreast:
 @functools.cache
 def _plain() -> Plain:
     """The extension's look at samples where it was built, else the same in NumPy."""
-    try:
-        found = importlib.import_module("edge_rnn._native").plain
-    except (ImportError, AttributeError):
+    found = in_c("plain")
+    if found is None:
         return plain_in_numpy
     return lambda x, rows, where, inside, seq, counts, watch, *arrays: found(
         x, rows, where, inside, seq, counts, watch.limits, *arrays

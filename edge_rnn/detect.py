@@ -8,7 +8,6 @@ p < exit again. Classes are independent. Time is the sample index; no clock and 
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 import struct
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .arrays import NDArray
+from .engine import in_c
 from .errors import SnapshotError
 from .keys import I64
 from .manifest import DetectorParams
@@ -47,10 +47,9 @@ def samples_of(ms: float, rate_hz: float) -> int:
 def softmax(logits: NDArray[np.float32]) -> F64:
     """Class probabilities (T, C) of logits (T, C), summed column by column so that a cut of T changes no bit."""
     e = logits.astype(np.float64, order="C")
-    below_largest, shares = _softmax_parts()
-    below_largest(e)
+    (in_c("below_largest") or below_largest_in_numpy)(e)
     np.exp(e, out=e)
-    shares(e)
+    (in_c("shares") or shares_in_numpy)(e)
     return e
 
 
@@ -213,24 +212,9 @@ class Detector:
             self._set_band(column)
 
 
-@functools.cache
-def _softmax_parts() -> tuple[Callable[[F64], None], Callable[[F64], None]]:
-    """What stands before and after the exponential, from the extension where it was built; both give the same bits."""
-    try:
-        native = importlib.import_module("edge_rnn._native")
-        return native.below_largest, native.shares
-    except (ImportError, AttributeError):
-        return below_largest_in_numpy, shares_in_numpy
-
-
-@functools.cache
 def _averages() -> Averages:
     """The extension's loop where it was built, else the same in NumPy; both give the same bits."""
-    try:
-        found: Averages = importlib.import_module("edge_rnn._native").averages
-    except (ImportError, AttributeError):  # not built, or from sources that had no such function
-        return averages_in_numpy
-    return found
+    return in_c("averages") or averages_in_numpy
 
 
 def averages_in_numpy(

@@ -193,3 +193,12 @@ def as_samples(samples: Any, inputs: int, ndim: int) -> F32:
     with np.errstate(over="ignore"):
         plain = np.ascontiguousarray(x, np.float32)
     return plain if plain.flags.aligned else plain.copy()  # a view into bytes may begin anywhere
+
+
+@functools.cache
+def in_c(name: str) -> Any:
+    """A function of the extension by name; None where it was not built, or from sources that had no such function."""
+    try:
+        return getattr(importlib.import_module("edge_rnn._native"), name, None)
+    except ImportError:
+        return None

@@ -5,8 +5,6 @@ It must never lose a byte or a number on the way from a socket's own decoder to 
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..endpoints.sockets import SocketSource
-from ..engine import F32
+from ..engine import F32, in_c
 from ..keys import I64
 from .ring import Ring
 
@@ -24,7 +22,7 @@ LONGEST_KEPT = 488
 Receive = Callable[[Any, F32, I64, I64], list[tuple[int, bytes | int]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Form:
     """`desk` is where a socket stands, as kernel/receive_binding.c has it; `function` of the extension reads many.
 
@@ -37,13 +35,10 @@ class Form:
     sit: Callable[[SocketSource, Ring], tuple[Any, ...] | None]
     rise: Callable[[np.void, SocketSource, Ring], None]
 
-    @functools.cached_property
+    @property
     def receive(self) -> Receive | None:
         """The extension's reader, where it was built."""
-        try:
-            found: Receive = getattr(importlib.import_module("edge_rnn._native"), self.function)
-        except (ImportError, AttributeError):
-            return None
+        found: Receive | None = in_c(self.function)
         return found
 
 

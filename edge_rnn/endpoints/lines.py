@@ -7,8 +7,6 @@ Python. Both give the same floats: those of float().
 
 from __future__ import annotations
 
-import functools
-import importlib
 import json
 import math
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import in_c
 from ..errors import SourceError
 from ..recording import Chunk
 
@@ -225,13 +224,9 @@ class LineDecoder:
         return Chunk(samples, keys.get("t_us", keys.get("t")), keys.get("seq"))
 
 
-@functools.cache
 def _plain_csv() -> PlainCsv | None:
     """The extension's reader, or None where it was not built."""
-    try:
-        found: PlainCsv = importlib.import_module("edge_rnn._native").csv
-    except (ImportError, AttributeError):
-        return None
+    found: PlainCsv | None = in_c("csv")
     return found
 
 

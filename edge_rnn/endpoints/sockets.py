@@ -6,12 +6,11 @@ The peer sends text (lines.py), or frames (docs/wire.md, one way): these begin w
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..engine import in_c
 from ..errors import LinkError, SourceError
 from ..outside import outside
 from ..recording import Chunk
@@ -97,7 +96,7 @@ class FrameDecoder:
     def __init__(self, url: str, channels: tuple[str, ...]) -> None:
         self.channels = channels
         self._url = url
-        self._receiver = outside("frames over sockets").Receiver(_in_c())
+        self._receiver = outside("frames over sockets").Receiver(in_c("frames"))
 
     @property
     def rate_hz(self) -> float:
@@ -141,13 +140,3 @@ class FrameDecoder:
                 raise SourceError(f"{self._url} sends {there} channels, expected {wanted}")
             self.channels = tuple(f"c{i}" for i in range(there))
         return Chunk(samples, None, seq)
-
-
-@functools.cache
-def _in_c() -> Callable[..., Any] | None:
-    """The extension's decoder of plain frames, where it was built."""
-    try:
-        frames: Callable[..., Any] = importlib.import_module("edge_rnn._native").frames
-    except (ImportError, AttributeError):
-        return None
-    return frames
